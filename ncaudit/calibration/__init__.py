@@ -1,0 +1,1 @@
+"""From signals to one calibrated probability."""

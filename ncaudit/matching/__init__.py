@@ -1,0 +1,1 @@
+"""The robust matching model and how it is fitted."""

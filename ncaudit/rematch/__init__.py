@@ -1,0 +1,1 @@
+"""Better partners for flagged pairs."""

@@ -1,0 +1,1 @@
+"""WebDataset shards: finding, reading, decoding, copying."""
