@@ -1,0 +1,103 @@
+"""Settings of a run: frozen, printable, and part of what identifies its outputs."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadsConfig:
+    """How the linear heads are started and trained.
+
+    Attributes:
+        folds: Number of cross-fitting folds, grouped by image.
+        dim: Width of the matching space.
+        ridges: Candidate ridges of the CCA start, in units of the mean variance; the
+            one that best separates held-out pairs from planted mismatches is taken.
+        temperature: tau of the in-batch softmax.
+        epochs: Passes over the fit pairs.
+        batch: Pairs in a training batch.
+        learning_rate: Step of AdamW; small, because the start is already good.
+        weight_decay: Decay of AdamW.
+        momentum: beta of SCC, the weight of a pair's previous label.
+        floor: eps of SCC; a label under it becomes 0.
+        complement_weight: lambda of ACL.
+        clip_norm: Largest gradient norm.
+    """
+
+    folds: int = 5
+    dim: int = 128
+    ridges: tuple[float, ...] = (1.0, 3.0)
+    temperature: float = 0.05
+    epochs: int = 8
+    batch: int = 256
+    learning_rate: float = 1e-4
+    weight_decay: float = 1e-2
+    momentum: float = 0.8
+    floor: float = 0.1
+    complement_weight: float = 5.0
+    clip_norm: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BankConfig:
+    """The fixed reference banks that stand in for a random batch.
+
+    Attributes:
+        energy_batch: B of the SREM energies and entropies: a pair and B - 1 bank pairs.
+        loss_batch: B of negCLIPLoss and the match probability.
+        repeats: R banks, averaged.
+    """
+
+    energy_batch: int = 64
+    loss_batch: int = 256
+    repeats: int = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitConfig:
+    """How the matching model and its calibration are fitted.
+
+    Attributes:
+        fit_pairs: Pairs to fit on at most; above that a seeded sample is drawn.
+        min_pairs: Fewer scored pairs than this are not fitted on.
+        planted_fraction: Known mismatches planted among the fit pairs, as a share.
+        heads: Start and training of the heads.
+        bank: Reference banks.
+    """
+
+    fit_pairs: int = 500_000
+    min_pairs: int = 200
+    planted_fraction: float = 0.1
+    heads: HeadsConfig = field(default_factory=HeadsConfig)
+    bank: BankConfig = field(default_factory=BankConfig)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreConfig:
+    """Settings of `ncaudit score` that decide its numbers.
+
+    Attributes:
+        shards: What the user typed: folders, globs, brace ranges, lists, URLs.
+        encoder: `bundled` or `MODEL/PRETRAINED` of open_clip.
+        captions: Where captions are: `auto`, `txt` or `json:FIELD`.
+        model: Folder of a fitted model to use instead of fitting, or None.
+        seed: Root of every random draw.
+        device: `auto`, `cpu` or `cuda`.
+        batch_size: Images or captions in one forward pass.
+        fit: How the model is fitted.
+    """
+
+    shards: tuple[str, ...]
+    encoder: str = "bundled"
+    captions: str = "auto"
+    model: str | None = None
+    seed: int = 0
+    device: str = "auto"
+    batch_size: int = 64
+    fit: FitConfig = field(default_factory=FitConfig)
+
+
+def as_plain(config: object) -> dict[str, Any]:
+    """Return a config as nested dicts of plain values, for JSON."""
+    plain: dict[str, Any] = asdict(config)  # type: ignore[call-overload]
+    return plain
