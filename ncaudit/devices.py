@@ -1,0 +1,94 @@
+"""Which device the encoders run on, and what a run says about it."""
+
+import os
+import platform
+
+from ncaudit.errors import ConfigError
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def resolve_device(name: str) -> str:
+    """Turn a `--device` setting into the device to use.
+
+    Args:
+        name: "auto", "cpu" or "cuda"; "auto" is CUDA where there is one.
+
+    Raises:
+        ConfigError: If `name` is none of these, or CUDA is asked for and absent.
+    """
+    if name not in DEVICES:
+        raise ConfigError(f"unknown device {name!r}", hint=f"Known: {', '.join(DEVICES)}.")
+    if name == "cpu":
+        return name
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if name == "cuda":
+        raise ConfigError(
+            "no CUDA device is visible to torch",
+            hint="Use --device cpu, or install a CUDA build of torch and check nvidia-smi.",
+        )
+    return "cpu"
+
+
+def describe_device(device: str = "cpu") -> dict[str, object]:
+    """Return what may change the last digits of an embedding, for run.json.
+
+    Args:
+        device: A device that `resolve_device` returned.
+
+    Returns:
+        Device name, cores, threads, processor features and library versions; JSON-ready.
+    """
+    import torch
+
+    name = torch.cuda.get_device_name() if device == "cuda" else _processor_name()
+    return {
+        "device": device,
+        "name": name,
+        "n_cores": usable_cores(),
+        "n_threads": torch.get_num_threads(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "fast_bfloat16": has_fast_bfloat16(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+    }
+
+
+def usable_cores() -> int:
+    """Return how many processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def has_fast_bfloat16() -> bool:
+    """Tell whether this processor multiplies bfloat16 in hardware (AVX512-BF16 or AMX).
+
+    Without that, oneDNN emulates bfloat16, which is slower than float32.
+    """
+    import torch
+
+    if torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2"):
+        return False
+    # Private names of torch: a version without them gets float32, which is always right.
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, check, _no)() for check in checks)
+
+
+def _no() -> bool:
+    return False
+
+
+def _processor_name() -> str:
+    """Return the model name from /proc/cpuinfo, else what Python knows."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - not a data file
+            models = [line for line in file if line.startswith("model name")]
+    except OSError:
+        models = []
+    return models[0].partition(":")[2].strip() if models else platform.processor()
