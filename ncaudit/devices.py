@@ -2,6 +2,7 @@
 
 import os
 import platform
+from pathlib import Path
 
 from ncaudit.errors import ConfigError
 
@@ -87,8 +88,8 @@ def _no() -> bool:
 def _processor_name() -> str:
     """Return the model name from /proc/cpuinfo, else what Python knows."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - not a data file
-            models = [line for line in file if line.startswith("model name")]
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        models = []
+        lines = []
+    models = [line for line in lines if line.startswith("model name")]
     return models[0].partition(":")[2].strip() if models else platform.processor()

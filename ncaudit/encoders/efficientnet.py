@@ -117,9 +117,10 @@ class ImageTower:
 class MixedPrecision:
     """Runs all after the second block in bfloat16, for processors that have it.
 
-    Before that, rounding does the most harm: in float32 up to there, every one of 512
-    Flickr8k images keeps a cosine of at least 0.999 to its float32 embedding. That part
-    has the largest activations, so it runs image by image to stay in the cache.
+    Before that, rounding does the most harm: in float32 up to there, every one of 512 or
+    more Flickr8k images keeps a cosine of at least 0.999 to its float32 embedding, for
+    lite0 and lite2 (examples/bench/encoders.py). That part has the largest activations, so
+    it runs image by image to stay in the cache.
 
     Args:
         model: See `load_model`; its later blocks are converted in place.
@@ -151,7 +152,17 @@ class MixedPrecision:
 
 
 def load_model(architecture: str, weights: Path) -> Any:
-    """Load a model in float32 with its batch norms folded, without the classifier.
+    """Load a model in float32, without the classifier and ready for inference.
+
+    Args and errors are those of `load_unfolded`; here the batch norms are folded.
+    """
+    model = load_unfolded(architecture, weights)
+    fold_batch_norms(model)
+    return model
+
+
+def load_unfolded(architecture: str, weights: Path) -> Any:
+    """Load a model in float32 as timm builds it, without the classifier.
 
     Args:
         architecture: timm's name, e.g. "tf_efficientnet_lite0".
@@ -167,12 +178,10 @@ def load_model(architecture: str, weights: Path) -> Any:
     try:
         # Strict: a missing, surplus or misshapen tensor is an error.
         model.load_state_dict(timm_names(ported, [len(stage) for stage in model.blocks]))
-    except (KeyError, RuntimeError) as error:
+    except (LookupError, RuntimeError) as error:
         raise WeightsError(f"{weights} does not fit {architecture}: {error}") from error
     model.reset_classifier(0)
-    model.eval().requires_grad_(requires_grad=False)
-    fold_batch_norms(model)
-    return model
+    return model.eval().requires_grad_(requires_grad=False)
 
 
 def timm_names(
@@ -185,7 +194,7 @@ def timm_names(
         blocks_per_stage: timm numbers blocks within stages: how many each has.
 
     Raises:
-        KeyError: If a name is not one of the port's.
+        LookupError: If a name or a block is not one of this architecture.
     """
     places = [(s, k) for s, n_blocks in enumerate(blocks_per_stage) for k in range(n_blocks)]
     renamed = {}

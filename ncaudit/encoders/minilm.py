@@ -34,7 +34,7 @@ CONFIG = PinnedFile(
     "model/config.json",
     "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
 )
-_LENGTH_STEP = 8
+_LENGTH_STEP = 4
 # Not 0, the [PAD] token: a caption that contains the text "[PAD]" has that as a real token.
 _PADDING = -1
 _BATCH = {"cpu": 16, "cuda": 256}

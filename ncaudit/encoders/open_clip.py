@@ -20,6 +20,18 @@ from ncaudit.types import EncoderCard, Fit, Floats, Ints, Pixels, Preprocess
 
 _FITS = {"shortest": Fit.CROP, "squash": Fit.SQUASH}
 _PREPROCESSING = ("size", "mean", "std", "interpolation", "resize_mode")
+# What open_clip and torch raise for files that are damaged, unsafe or of another model.
+_LOAD_ERRORS = (
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    UnpicklingError,
+    ValueError,
+)
 _BATCH = {"cpu": 16, "cuda": 256}
 
 
@@ -142,7 +154,7 @@ def _load_model(checkpoint: Checkpoint) -> Any:
             require_pretrained=True,
             weights_only=True,
         )
-    except (RuntimeError, OSError, KeyError, UnpicklingError, SafetensorError) as error:
+    except (*_LOAD_ERRORS, SafetensorError) as error:
         raise WeightsError(
             f"cannot load {checkpoint.path} as {checkpoint.model}: {error}",
             hint="Check that the file holds plain tensors and belongs to this model.",

@@ -1,0 +1,43 @@
+"""Fixed batches, and what happens when one does not fit on the device."""
+
+import numpy as np
+import pytest
+import torch
+
+from ncaudit.encoders.batches import FixedBatches
+from ncaudit.types import Floats
+
+
+def test_every_batch_has_the_same_size() -> None:
+    sizes: list[int] = []
+
+    def forward(rows: Floats) -> Floats:
+        sizes.append(len(rows))
+        return rows * 2
+
+    rows = np.arange(10.0).reshape(10, 1)
+    np.testing.assert_array_equal(FixedBatches(4).run(rows, forward), rows * 2)
+    assert sizes == [4, 4, 4]
+
+
+def test_out_of_memory_halves_the_batch_for_good() -> None:
+    sizes: list[int] = []
+
+    def forward(rows: Floats) -> Floats:
+        sizes.append(len(rows))
+        if len(rows) > 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return rows
+
+    batches = FixedBatches(8)
+    rows = np.arange(5.0).reshape(5, 1)
+    np.testing.assert_array_equal(batches.run(rows, forward), rows)
+    assert (sizes, batches.size) == ([8, 4, 2, 2, 2], 2)
+
+
+def test_one_row_that_does_not_fit_is_an_error() -> None:
+    def forward(_: Floats) -> Floats:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        FixedBatches(4).run(np.zeros((3, 1)), forward)

@@ -1,0 +1,54 @@
+"""Devices by name, and what a run records of them."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from ncaudit.devices import describe_device, resolve_device
+from ncaudit.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("name", "has_cuda", "expected"),
+    [
+        ("cpu", True, "cpu"),
+        ("auto", True, "cuda"),
+        ("auto", False, "cpu"),
+        ("cuda", True, "cuda"),
+    ],
+)
+def test_device_is_resolved(
+    monkeypatch: pytest.MonkeyPatch, name: str, has_cuda: bool, expected: str
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: has_cuda)
+    assert resolve_device(name) == expected
+
+
+def test_absent_cuda_is_a_config_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ConfigError, match="no CUDA device") as caught:
+        resolve_device("cuda")
+    assert (caught.value.exit_code, "--device cpu" in caught.value.hint) == (2, True)
+
+
+def test_unknown_device_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve_device("tpu")
+    assert caught.value.hint == "Known: auto, cpu, cuda."
+
+
+def test_description_is_json() -> None:
+    description = json.loads(json.dumps(describe_device()))
+    assert description["device"] == "cpu"
+    assert description["n_cores"] >= 1
+
+
+def test_importing_the_encoders_is_cheap() -> None:
+    code = (
+        "import sys, ncaudit.encoders, ncaudit.devices; "
+        "print({'torch', 'timm', 'transformers', 'open_clip'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
