@@ -1,1 +1,15 @@
 """The command line."""
+
+import sys
+from io import TextIOWrapper
+
+
+def main() -> None:
+    """Run the `ncaudit` command."""
+    from ncaudit.cli._app import app
+
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal that knows only ASCII shows escapes; it must not end a run.
+            stream.reconfigure(errors="backslashreplace")
+    app(prog_name="ncaudit")

@@ -35,9 +35,7 @@ PAIR_COLUMNS = (
     Column("key", "text", "key", "", "Sample key: member path up to the first dot."),
     Column("caption_index", "integer", "0, 1, ...", "", "Position among the sample's captions."),
     Column("status", "text", "`scored` or a reason", "", "`scored`, or why it could not be."),
-    Column(
-        "verdict", "text", "`keep` `review` `rematch` `drop`", "", "What the audit suggests."
-    ),
+    Column("verdict", "text", "`keep` `review` `rematch` `drop`", "", "What the audit suggests."),
     Column(
         "p_mismatch",
         "number",
@@ -148,9 +146,7 @@ PROPOSAL_COLUMNS = (
     Column("rematch_caption", "text", "text", "", "Proposed caption."),
     Column("rematch_similarity", "number", "[-1, 1]", "low", "Similarity with that caption."),
     Column("rematch_confidence", "number", "[0, 1]", "low", "Chance that the proposal is right."),
-    Column(
-        "rematch_p_mismatch", "number", "[0, 1]", "high", "`p_mismatch` of the proposed pair."
-    ),
+    Column("rematch_p_mismatch", "number", "[0, 1]", "high", "`p_mismatch` of the proposed pair."),
     Column(
         "rematch_mutual", "flag", "true, false", "", "Both are each other's nearest candidate."
     ),

@@ -1,0 +1,101 @@
+"""verdicts.csv: what people said about single pairs, which outranks any probability."""
+
+import csv
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+from ncaudit.audit.decide import Human
+from ncaudit.errors import ConfigError
+from ncaudit.report.safe_text import escape_controls, safe_cell
+
+COLUMNS = ("shard", "key", "caption_index", "verdict")
+# A pair that should be matched anew is a mismatch as it stands.
+_MEANINGS = {
+    "match": Human.MATCH,
+    "mismatch": Human.MISMATCH,
+    "rematch": Human.MISMATCH,
+    "unsure": Human.SILENT,
+}
+_MAX_LISTED = 10
+
+PairId: TypeAlias = tuple[str, int]  # key, caption_index
+Verdicts: TypeAlias = dict[str, dict[PairId, Human]]  # by shard
+
+
+def read_verdicts(path: Path) -> Verdicts:
+    """Read a verdicts file; other columns are ignored.
+
+    Raises:
+        ConfigError: If the file cannot be read, lacks a column, holds an unknown verdict
+            or a bad index, or says two things about one pair.
+    """
+    verdicts: Verdicts = {}
+    for line, row in _rows(path):
+        where = f"{path}, line {line}"
+        verdict = str(row["verdict"]).strip()
+        if verdict not in _MEANINGS:
+            known = ", ".join(_MEANINGS)
+            raise ConfigError(f"{where}: unknown verdict {verdict!r}", hint=f"Known: {known}.")
+        if not str(row["caption_index"]).isdecimal():
+            raise ConfigError(f"{where}: caption_index {row['caption_index']!r} is no number")
+        pair = (str(row["key"]), int(str(row["caption_index"])))
+        human = _MEANINGS[verdict]
+        if verdicts.setdefault(str(row["shard"]), {}).setdefault(pair, human) != human:
+            raise ConfigError(f"{where}: two verdicts about {pair[0]!r}, caption {pair[1]}")
+    return verdicts
+
+
+def match_verdicts(
+    verdicts: Verdicts, shards: Iterable[str], pairs_of: Callable[[str], Iterable[PairId]]
+) -> Verdicts:
+    """Return the verdicts with every pair named as the run names it.
+
+    Shards and keys may be written raw or as audit.csv shows them (`safe_cell`).
+
+    Args:
+        verdicts: What was read.
+        shards: Names of the run's shards.
+        pairs_of: Gives the pairs of one shard.
+
+    Raises:
+        ConfigError: If a verdict is about a pair the run does not have; all are listed.
+    """
+    names = list(shards)
+    known = {safe_cell(name): name for name in names} | {name: name for name in names}
+    matched: Verdicts = {}
+    unknown = []
+    for shard, by_pair in verdicts.items():
+        pairs = list(pairs_of(known[shard])) if shard in known else []
+        ids = {(safe_cell(key), index): (key, index) for key, index in pairs}
+        ids |= {pair: pair for pair in pairs}
+        unknown += [f"{shard},{key},{i}" for key, i in by_pair if (key, i) not in ids]
+        if shard in known:
+            found = {ids[pair]: human for pair, human in by_pair.items() if pair in ids}
+            matched.setdefault(known[shard], {}).update(found)
+    if unknown:
+        raise _unknown_pairs(unknown)
+    return matched
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise ConfigError(f"{path} has no column {', '.join(missing)}")
+            for row in reader:
+                yield reader.line_num, row
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"the verdicts {path} cannot be read: {error}") from error
+
+
+def _unknown_pairs(unknown: list[str]) -> ConfigError:
+    lines = [f"  {escape_controls(pair)}" for pair in unknown[:_MAX_LISTED]]
+    if len(unknown) > _MAX_LISTED:
+        lines.append(f"  and {len(unknown) - _MAX_LISTED} more")
+    return ConfigError(
+        "\n".join([f"{len(unknown)} verdicts are about pairs this run does not have:", *lines]),
+        hint="Each line is shard,key,caption_index; take them from this run's audit.csv.",
+    )

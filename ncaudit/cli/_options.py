@@ -1,0 +1,40 @@
+"""Options that several commands share: same option, same name, same help."""
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+ShardsArgument: TypeAlias = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SHARDS...",
+        help="Folders, globs, brace ranges, @lists or URLs of .tar shards.",
+        show_default=False,
+    ),
+]
+RunArgument: TypeAlias = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Folder that `ncaudit score` wrote.")
+]
+OutOption: TypeAlias = Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")]
+EncoderOption: TypeAlias = Annotated[
+    str, typer.Option(help="`bundled`, or MODEL/PRETRAINED of open_clip.")
+]
+CaptionsOption: TypeAlias = Annotated[
+    str, typer.Option(help="Where captions are: auto, txt or json:FIELD.")
+]
+ModelOption: TypeAlias = Annotated[
+    Path | None, typer.Option(help="Folder of a fitted model, used instead of fitting.")
+]
+SeedOption: TypeAlias = Annotated[int, typer.Option(min=0, help="Root of every random draw.")]
+DeviceOption: TypeAlias = Annotated[str, typer.Option(help="Device: auto, cpu or cuda.")]
+BatchSizeOption: TypeAlias = Annotated[
+    int, typer.Option(min=1, help="Images or captions in one forward pass.")
+]
+WorkersOption: TypeAlias = Annotated[int, typer.Option(min=1, help="Number of worker processes.")]
+JsonOption: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Summary as JSON on stdout, for programs.")
+]
+QuietOption: TypeAlias = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress on stderr.")
+]
