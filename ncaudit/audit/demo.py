@@ -8,9 +8,11 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count, groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +23,6 @@ from ncaudit.files import atomic_path
 N_PER_SHARD = 300
 MIN_PAIRS = 20
 TRUTH_NAME = "truth.csv"
-_JPEG_QUALITY = 88
 _HTML = b"<!DOCTYPE html>\n<html><head><title>404 Not Found</title></head></html>\n"
 # One sample of each is added to every demo, to show what rejects look like.
 _DAMAGES = ("image_truncated", "image_is_html", "caption_empty", "image_missing")
@@ -33,20 +34,20 @@ _WORDS = {
     "boat": ("sailing boat,sailboat", "sea", _ANY, ""),
     "steamer": ("steamship,ship", "sea", "red blue green black orange", ""),
     "whale": ("whale", "sea", "blue grey", ""),
-    "lighthouse": ("lighthouse", "beach", "red blue green black", "stripes"),
+    "lighthouse": ("lighthouse", "beach", "red blue green black", "with {} stripes"),
     "umbrella": ("parasol,beach umbrella", "beach meadow", _ANY, ""),
     "crab": ("crab", "beach underwater", "red orange purple", ""),
     "ball": ("beach ball,striped ball", "beach meadow room snow street", _ANY, ""),
     "palm": ("palm tree,palm", "beach desert", "green", ""),
-    "house": ("house,cottage", "meadow snow mountains forest", "red blue brown grey purple", "roof"),
+    "house": ("house,cottage", "meadow snow mountains forest", "red blue brown grey purple", "with a {} roof"),
     "sheep": ("sheep", "meadow mountains snow", "white black brown grey", ""),
     "flower": ("flower,blossom", "meadow mountains desert", "red blue white orange purple pink", ""),
     "tree": ("tree,leafy tree", "meadow mountains street", "green orange yellow red", ""),
-    "windmill": ("windmill", "meadow mountains", "red blue green brown", "roof"),
+    "windmill": ("windmill", "meadow mountains", "red blue green brown", "with a {} roof"),
     "balloon": ("hot air balloon,balloon", "meadow mountains desert sea street", _ANY, ""),
     "kite": ("kite", "beach meadow street", _ANY, ""),
     "plane": ("plane,airplane", "sea street mountains desert snow", "red blue green orange", ""),
-    "gull": ("seagull,gull", "sea beach street", "white grey", ""),
+    "gull": ("seagull,gull", "sea beach street", "white", ""),
     "cactus": ("cactus", "desert", "green", ""),
     "camel": ("camel", "desert", "brown yellow white", ""),
     "pyramid": ("pyramid", "desert", "yellow orange brown", ""),
@@ -55,20 +56,20 @@ _WORDS = {
     "bus": ("bus", "street mountains", "red blue yellow green", ""),
     "bicycle": ("bicycle,bike", "street meadow beach forest", "red blue green orange pink", ""),
     "cat": ("cat,kitten", "room street meadow snow table", "orange black grey brown white", ""),
-    "lamp": ("lamp,table lamp", "room table", "red blue green orange pink", "shade"),
+    "lamp": ("lamp,table lamp", "room table", "red blue green yellow pink", "with a {} shade"),
     "armchair": ("armchair,cosy chair", "room", "red blue green purple brown", ""),
     "vase": ("vase of flowers,flower vase", "room table", "blue white green purple", ""),
     "fish": ("fish", "underwater", _ANY, ""),
     "jellyfish": ("jellyfish", "underwater", "pink purple white blue", ""),
     "turtle": ("turtle,sea turtle", "underwater beach", "green brown orange", ""),
     "octopus": ("octopus", "underwater", "red orange purple pink", ""),
-    "snowman": ("snowman", "snow", "red blue green purple", "scarf"),
+    "snowman": ("snowman", "snow", "red blue green purple", "with a {} scarf"),
     "penguin": ("penguin", "snow beach", "black blue", ""),
     "pine": ("pine tree,fir tree", "snow mountains street", "green", ""),
     "rocket": ("rocket,space rocket", "space desert", "red blue green orange purple", ""),
     "planet": ("planet with a ring,ringed planet", "space", _ANY, ""),
     "ufo": ("flying saucer,spaceship", "space", "grey green purple orange", ""),
-    "astronaut": ("astronaut", "space", "red blue orange", "gloves"),
+    "astronaut": ("astronaut", "space", "red blue orange", "with {} gloves"),
     "apple": ("apple", "table", "red green yellow", ""),
     "cup": ("cup of coffee,coffee mug", "table", _ANY, ""),
     "cake": ("birthday cake,cake with candles", "table", "pink yellow brown blue", ""),
@@ -78,39 +79,33 @@ _WORDS = {
     "owl": ("owl", "forest snow", "brown grey white", ""),
 }  # fmt: skip
 _PLACES = {
-    "sea": "on the open sea,on a calm sea,out on the water",
-    "beach": "on a sandy beach,on the shore,on the sand by the sea",
-    "meadow": "on a green meadow,in the grass,in a grassy field",
-    "desert": "in the desert,among sand dunes,on hot sand",
-    "mountains": "in front of snowy mountains,in the mountains,below high peaks",
-    "street": "on a city street,in front of tall buildings,in town",
-    "snow": "in the snow,in a snowy field,on a winter day",
-    "forest": "in the forest,among tall trees,in the woods",
-    "underwater": "under water,at the bottom of the sea,among seaweed",
-    "space": "in space,among the stars,far from earth",
-    "room": "in a room,on the wooden floor,in the living room",
-    "table": "on the table,on a checked tablecloth,in the kitchen",
-}
+    "sea": "on the open sea,on a calm sea,out on the water", "beach": "on a sandy beach,on the shore,on the sand by the sea",
+    "meadow": "on a green meadow,in the grass,in a grassy field", "desert": "in the desert,among sand dunes,on hot sand",
+    "mountains": "in front of snowy mountains,in the mountains,below high peaks", "street": "on a city street,in front of tall buildings,in town",
+    "snow": "in the snow,in a snowy field,out in the cold", "forest": "in the forest,among tall trees,in the woods",
+    "underwater": "under water,at the bottom of the sea,among seaweed", "space": "in space,among the stars,far from earth",
+    "room": "in a room,on the wooden floor,in the living room", "table": "on the table,on a checked tablecloth,in the kitchen",
+}  # fmt: skip
 _LIGHTS = {
-    "day": "on a sunny day,under a blue sky,in the sunshine",
-    "sunset": "at sunset,in the evening,under a purple sky",
-    "night": "at night,under the moon,on a dark night",
-    "rain": "in the rain,on a rainy day,under grey clouds",
+    "day": "on a sunny day,under a blue sky,in the sunshine", "sunset": "at sunset,in the evening,under a purple sky",
+    "night": "at night,under the moon,on a dark night", "rain": "in the rain,on a rainy day,under grey clouds",
     "fog": "in the mist,on a foggy morning,on a pale cloudy day",
-}
+}  # fmt: skip
 _WALLS = ("blue", "green", "pink", "yellow")
 _LIGHTS_OF = {"room": _WALLS, "table": _WALLS, "underwater": ("",), "space": ("",)}
-# A caption that names only the place could be right for its neighbour here.
-_ALIKE = {"beach": "sea", "mountains": "meadow"}
+# What a caption of the one may say of the other: such captions are never exchanged.
+_ALIKE = {
+    "beach": "sea", "mountains": "meadow", "street": "house", "forest": "tree", "palm": "tree",
+    "pine": "tree", "vase": "flower", "steamer": "boat", "ufo": "rocket",
+}  # fmt: skip
 _FORMS = (
-    "{what} {where} {when}", "{what} {where} {when}", "{what} {when} {where}", "{where}, {what} {when}",
-    "{when}, {what} {where}", "a drawing of {what} {where} {when}", "a picture of {what} {where}",
-    "{what}", "a quiet moment {where} {when}",
+    "{what} {where} {when}", "{what} {when} {where}", "{where}, {what} {when}", "{when}, {what} {where}",
+    "a drawing of {what} {where} {when}", "a picture of {what} {where}", "{what}", "{mood} {where} {when}",
 )  # fmt: skip
+_MOODS = ("a quiet moment", "just another day", "my favourite view", "good memories")
 _PLURALS = {
-    "sheep": "sheep", "cactus": "cacti", "bus": "buses", "octopus": "octopuses", "fish": "fish",
-    "jellyfish": "jellyfish", "fox": "foxes", "scarf": "scarves", "gloves": "gloves",
-    "stripes": "stripes",
+    "sheep": "sheep", "fish": "fish", "jellyfish": "jellyfish", "cactus": "cacti", "bus": "buses",
+    "octopus": "octopuses", "fox": "foxes", "snowman": "snowmen",
 }  # fmt: skip
 
 
@@ -131,8 +126,7 @@ class DemoSummary:
     shards: tuple[Path, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Scene:
+class _Scene(NamedTuple):
     setting: str
     light: str
     items: tuple[Item, ...]
@@ -148,11 +142,10 @@ class _Sample:
 
     def misleads(self, scene: _Scene) -> bool:
         """True if this caption is surely wrong for a picture of `scene`."""
-        here, there = (_ALIKE.get(s.setting, s.setting) for s in (self.scene, scene))
-        kinds = {item.kind for item in self.scene.items}
-        return kinds.isdisjoint(item.kind for item in scene.items) and not (
-            self.is_vague and here == there
-        )
+        named = {_ALIKE.get(item.kind, item.kind) for item in self.scene.items}
+        here, there = (_ALIKE.get(place, place) for place in (self.scene.setting, scene.setting))
+        shown = {there, *(_ALIKE.get(item.kind, item.kind) for item in scene.items)}
+        return named.isdisjoint(shown) and not (self.is_vague and here == there)
 
 
 def make_demo(
@@ -180,54 +173,47 @@ def make_demo(
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         hint = "Choose another folder with -o, or empty this one."
         raise OutputExistsError(f"{out} is not an empty folder", hint=hint)
-    samples = _plan(n_pairs, round(noise_rate * n_pairs), seed)
-    truth = ["shard,key,is_mismatched"]
-    shards: list[Path] = []
-    for group in _deal(samples, seed):
-        shards.append(out / f"{len(shards):05d}.tar")
-        for key, sample in _write_shard(shards[-1], group, seed):
-            truth.append(f"{shards[-1].stem},{key},{int(sample.is_mismatched)}")
-            if on_image:
-                on_image(len(truth) - 1)
+    rows = _deal(_plan(n_pairs, round(noise_rate * n_pairs), seed), seed)
+    n_drawn = count(1)
+    shards = []
+    for shard, group in groupby(rows, key=lambda row: row[0][:5]):
+        shards.append(out / f"{shard}.tar")
+        with atomic_path(shards[-1]) as temporary, tarfile.open(temporary, "w") as tar:
+            for key, sample in group:
+                _add(tar, key, _members(key, sample, np.random.default_rng((seed, 2, int(key)))))
+                if on_image and not sample.damage:
+                    on_image(next(n_drawn))
+    truth = [f"{key[:5]},{key},{s.is_mismatched:d}\n" for key, s in rows if not s.damage]
     with atomic_path(out / TRUTH_NAME) as temporary:
-        temporary.write_text("\n".join([*truth, ""]), encoding="utf-8", newline="\n")
-    n_mismatched = sum(sample.is_mismatched for sample in samples)
+        temporary.write_bytes("".join(["shard,key,is_mismatched\n", *truth]).encode())
+    n_mismatched = sum(sample.is_mismatched for _, sample in rows)
     return DemoSummary(n_pairs, n_mismatched, len(_DAMAGES), tuple(shards))
 
 
 def _check(n_pairs: int, noise_rate: float, seed: int) -> None:
-    if n_pairs < MIN_PAIRS or seed < 0:
-        hint = f"Give at least {MIN_PAIRS} pairs and a seed from 0 on."
-        raise ConfigError(f"cannot draw {n_pairs} pairs with seed {seed}", hint=hint)
-    if not 0 <= noise_rate <= 1 or round(noise_rate * n_pairs) == 1:
-        hint = "Give a rate from 0 to 1 that exchanges no caption or at least two."
-        raise ConfigError(f"cannot plant a noise rate of {noise_rate}", hint=hint)
+    if n_pairs < MIN_PAIRS or seed < 0 or not 0 <= noise_rate <= 1:
+        raise ConfigError(
+            f"cannot plant a noise rate of {noise_rate} in {n_pairs} pairs with seed {seed}",
+            hint=f"Give at least {MIN_PAIRS} pairs, a rate from 0 to 1 and a seed from 0 on.",
+        )
 
 
 def _plan(n_pairs: int, n_mismatched: int, seed: int) -> list[_Sample]:
     rng, noise = np.random.default_rng((seed, 0)), np.random.default_rng((seed, 1))
     kinds = rng.permutation(np.resize(rng.permutation(list(_WORDS)), n_pairs))
-    scenes = [_compose(str(kind), rng) for kind in kinds]
-    samples = [_caption(scene, rng) for scene in scenes]
+    samples = [_caption(_compose(str(kind), rng), rng) for kind in kinds]
     chosen = [int(index) for index in noise.choice(n_pairs, n_mismatched, replace=False)]
     donors = _derange([samples[index] for index in chosen], noise)
     for index, donor in zip(chosen, donors, strict=True):
-        samples[index] = replace(donor, scene=scenes[index], is_mismatched=True)
+        samples[index] = replace(donor, scene=samples[index].scene, is_mismatched=True)
     return samples
 
 
 def _derange(samples: Sequence[_Sample], rng: np.random.Generator) -> list[_Sample]:
-    """Return `samples` in an order where each meets a scene unlike its own.
-
-    Raises:
-        ConfigError: If no such order was found, which only tiny demos can cause.
-    """
-    near = rng.random(len(samples)) < _NEAR_RATE
-    groups = [s.scene.setting if is_near else "" for s, is_near in zip(samples, near, strict=True)]
-    order = list(samples)
-    orders = (sorted(rng.permutation(len(samples)), key=lambda i: groups[i]) for _ in range(2))
-    for to, donor in zip(*orders, strict=True):
-        order[to] = samples[donor]
+    """Return `samples` in an order in which each caption misleads, or raise ConfigError."""
+    groups = [s.scene.setting if rng.random() < _NEAR_RATE else "" for s in samples]
+    orders = [sorted(rng.permutation(len(samples)), key=groups.__getitem__) for _ in range(2)]
+    order = [samples[donor] for _, donor in sorted(zip(*orders, strict=True))]
     for i, sample in enumerate(samples):
         if order[i].misleads(sample.scene):
             continue
@@ -236,7 +222,7 @@ def _derange(samples: Sequence[_Sample], rng: np.random.Generator) -> list[_Samp
                 order[i], order[j] = order[j], order[i]
                 break
         else:
-            raise ConfigError("too few captions to exchange", hint="Ask for more pairs.")
+            raise ConfigError("too few captions to exchange", hint="Ask for more, or for none.")
     return order
 
 
@@ -253,15 +239,16 @@ def _compose(kind: str, rng: np.random.Generator) -> _Scene:
 def _caption(scene: _Scene, rng: np.random.Generator) -> _Sample:
     """Put a scene into words; as people do, some leave out colours, the place or the light."""
     form, subject = _pick(_FORMS, rng), scene.items[0]
-    what = _name(subject, rng)
-    if len(scene.items) > 1 and rng.random() < 0.75:
+    what, flies = _name(subject, rng), subject.kind in FLYING
+    if len(scene.items) > 1 and not flies and rng.random() < 0.75:
         what += f" {_pick(('and', 'beside', 'next to'), rng)} {_name(scene.items[1], rng)}"
     where = _pick(_PLACES[scene.setting].split(","), rng)
-    if subject.kind in FLYING and "{what}" in form:
+    if flies and "{what}" in form:
         where = re.sub(r"^(in front of|out on|on|in|at|among|below)\b", "flying over", where)
     wall = f"in front of a {scene.light} wall" if scene.light else ""
     when = _pick(_LIGHTS.get(scene.light, wall).split(","), rng) if rng.random() < 0.7 else ""
-    text = " ".join(form.format(what=what, where=where, when=when).strip(" ,").split())
+    text = form.format(what=what, where=where, when=when, mood=_pick(_MOODS, rng)).strip(" ,")
+    text = " ".join(text.split())
     text = text if rng.random() < 0.5 else text[0].upper() + text[1:] + "."
     return _Sample(scene, text, is_vague="{what}" not in form)
 
@@ -269,66 +256,44 @@ def _caption(scene: _Scene, rng: np.random.Generator) -> _Sample:
 def _name(item: Item, rng: np.random.Generator) -> str:
     nouns, _, _, part = _WORDS[item.kind]
     noun, *rest = re.split(r"(?= of | with )", _pick(nouns.split(","), rng))
-    colour = item.colour if rng.random() < 0.75 else ""
-    if part and colour:
-        n_parts = 2 if part.endswith("s") else item.number
-        rest = [" with ", _counted(f"{colour} {part}", n_parts).removeprefix("two ")]
-    return _counted(noun if part else f"{colour} {noun}".strip(), item.number) + "".join(rest)
-
-
-def _counted(name: str, number: int) -> str:
-    if number == 1:
-        return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
-    *first, noun = name.split(" ")
-    return " ".join([("two", "three")[number - 2], *first, _PLURALS.get(noun, noun + "s")])
+    *first, last = noun.split(" ")
+    if item.number > 1:
+        last = _PLURALS.get(last, last + "s")
+    colour, words = item.colour if rng.random() < 0.75 else "", [*first, last, *rest]
+    words = [*words, part.format(colour)] if part and colour else [colour, *words]
+    name = " ".join(" ".join(words).split())
+    number = (("an" if name[0] in "aeiou" else "a"), "two", "three")[item.number - 1]
+    return f"{number} {name}"
 
 
 def _pick(choices: Sequence[str], rng: np.random.Generator) -> str:
     return choices[int(rng.integers(len(choices)))]
 
 
-def _deal(samples: Sequence[_Sample], seed: int) -> list[dict[str, _Sample]]:
-    """Return each shard's samples by key, with a damaged one in the middle of some shards."""
-    starts = range(0, len(samples), N_PER_SHARD)
-    shards = [list(samples[start : start + N_PER_SHARD]) for start in starts]
-    spoilt = zip(_DAMAGES, _plan(len(_DAMAGES), 0, seed + 1), strict=True)
-    for number, (damage, sample) in enumerate(spoilt):
-        shard = shards[number % len(shards)]
-        shard.insert(len(shard) // 2, replace(sample, damage=damage))
-    return [
-        {f"{number:05d}{slot:04d}": sample for slot, sample in enumerate(shard)}
-        for number, shard in enumerate(shards)
-    ]
-
-
-def _write_shard(
-    path: Path, samples: Mapping[str, _Sample], seed: int
-) -> Iterator[tuple[str, _Sample]]:
-    """Write one tar and yield each undamaged sample when it is drawn."""
-    with atomic_path(path) as temporary, tarfile.open(temporary, "w") as tar:
-        for key, sample in samples.items():
-            rng = np.random.default_rng((seed, 2, int(key)))
-            for suffix, data in _members(key, sample, rng).items():
-                # A TarInfo's own defaults (mtime 0, root, no names) make the bytes repeatable.
-                info = tarfile.TarInfo(f"{key}.{suffix}")
-                info.size, info.mode = len(data), 0o644
-                tar.addfile(info, io.BytesIO(data))
-            if not sample.damage:
-                yield key, sample
+def _deal(samples: Sequence[_Sample], seed: int) -> list[tuple[str, _Sample]]:
+    """Return samples by key, shard by shard; some shards get damaged samples near their start."""
+    groups = [list(samples[n : n + N_PER_SHARD]) for n in range(0, len(samples), N_PER_SHARD)]
+    for number, sample in enumerate(_plan(len(_DAMAGES), 0, seed + 1)):
+        groups[number % len(groups)].insert(10, replace(sample, damage=_DAMAGES[number]))
+    return [(f"{n:05d}{i:04d}", s) for n, group in enumerate(groups) for i, s in enumerate(group)]
 
 
 def _members(key: str, sample: _Sample, rng: np.random.Generator) -> dict[str, bytes]:
-    picture, scene = io.BytesIO(), sample.scene
-    image = draw_scene(scene.setting, scene.light, scene.items, rng)
-    image.save(picture, "JPEG", quality=_JPEG_QUALITY)
+    picture = io.BytesIO()
+    draw_scene(*sample.scene, rng).save(picture, "JPEG", quality=88)
     jpeg = picture.getvalue()
     caption = "" if sample.damage == "caption_empty" else sample.caption
     fields = {"caption": caption, "key": key, "width": SIZE_PX, "height": SIZE_PX}
-    members = {"jpg": jpeg, "json": json.dumps(fields).encode(), "txt": caption.encode()}
-    if sample.damage == "image_truncated":
-        members["jpg"] = jpeg[: len(jpeg) // 2]
-    elif sample.damage == "image_is_html":
-        members["jpg"] = _HTML
-    elif sample.damage == "image_missing":
+    spoilt = {"image_truncated": jpeg[: len(jpeg) // 2], "image_is_html": _HTML}
+    members = {"jpg": spoilt.get(sample.damage, jpeg), "json": json.dumps(fields).encode()}
+    if sample.damage == "image_missing":
         del members["jpg"]
-    return members
+    return {**members, "txt": caption.encode()}
+
+
+def _add(tar: tarfile.TarFile, key: str, members: Mapping[str, bytes]) -> None:
+    for suffix, data in members.items():
+        # A TarInfo's own defaults (mtime 0, root, mode 644) make the bytes repeatable.
+        info = tarfile.TarInfo(f"{key}.{suffix}")
+        info.size = len(data)
+        tar.addfile(info, io.BytesIO(data))
