@@ -28,9 +28,9 @@ class HeadsConfig:
     dim: int = 128
     ridges: tuple[float, ...] = (1.0, 3.0)
     temperature: float = 0.05
-    epochs: int = 8
+    epochs: int = 4
     batch: int = 256
-    learning_rate: float = 1e-4
+    learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     momentum: float = 0.8
     floor: float = 0.1
@@ -60,14 +60,14 @@ class FitConfig:
     Attributes:
         fit_pairs: Pairs to fit on at most; above that a seeded sample is drawn.
         min_pairs: Fewer scored pairs than this are not fitted on.
-        planted_fraction: Known mismatches planted among the fit pairs, as a share.
+        planted_fraction: Share of the fit pairs replaced by known mismatches in each run.
         heads: Start and training of the heads.
         bank: Reference banks.
     """
 
     fit_pairs: int = 500_000
     min_pairs: int = 200
-    planted_fraction: float = 0.1
+    planted_fraction: float = 0.05
     heads: HeadsConfig = field(default_factory=HeadsConfig)
     bank: BankConfig = field(default_factory=BankConfig)
 

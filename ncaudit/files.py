@@ -128,8 +128,11 @@ def digest_json(value: object) -> str:
 
 def digest_file(path: str) -> str:
     """Return the sha256 of a file's content as hex; reads it once, in pieces."""
+    digest = hashlib.sha256()
     with open_read(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def remove_tree(path: Path) -> None:

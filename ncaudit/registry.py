@@ -27,7 +27,9 @@ class Registry(Generic[T]):
 
     def targets(self) -> dict[str, str]:
         """Return every known name with its "module:attribute"."""
-        plugins = {entry.name: entry.value for entry in entry_points(group=f"ncaudit.{self.kind}s")}
+        plugins = {
+            entry.name: entry.value for entry in entry_points(group=f"ncaudit.{self.kind}s")
+        }
         return plugins | dict(self.builtin)
 
     def load(self, name: str) -> Callable[..., T]:

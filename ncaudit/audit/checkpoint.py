@@ -1,0 +1,158 @@
+"""A fitted model on disk: safetensors and JSON, nothing that could run."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ncaudit.audit.model import AuditModel, FitTable
+from ncaudit.calibration.monotone import MonotoneModel
+from ncaudit.calibration.two_groups import TwoGroups
+from ncaudit.errors import WeightsError
+from ncaudit.files import atomic_folder, read_json, write_json
+from ncaudit.matching.bank import ReferenceBank
+from ncaudit.matching.heads import Heads
+from ncaudit.matching.pairs import Pairs
+from ncaudit.types import EncoderCard, Floats
+
+FORMAT = 1
+_HEAD_ARRAYS = ("image_mean", "image_map", "caption_mean", "caption_map")
+_PAIR_ARRAYS = ("image", "caption", "image_id", "caption_id")
+
+
+def save_model(model: AuditModel, folder: Path) -> None:
+    """Write a model folder, all or nothing: card.json, *.safetensors, calibration.json."""
+    from safetensors.numpy import save_file
+
+    with atomic_folder(folder) as temporary:
+        save_file(_heads_arrays(model), temporary / "heads.safetensors")
+        save_file(
+            {name: _plain(getattr(model.bank.pairs, name)) for name in _PAIR_ARRAYS},
+            temporary / "bank.safetensors",
+        )
+        save_file(_table_arrays(model.table), temporary / "fit_pairs.safetensors")
+        write_json(temporary / "calibration.json", [_calibration(each) for each in model.outside])
+        write_json(temporary / "card.json", _card(model))
+
+
+def load_model(folder: Path) -> AuditModel:
+    """Read a model folder.
+
+    Raises:
+        WeightsError: If the folder is not a model of this version of the format.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        card = read_json(folder / "card.json")
+        if card["format"] != FORMAT:
+            raise WeightsError(
+                f"{folder} has model format {card['format']}, and this version reads {FORMAT}",
+                hint="Fit it again with `ncaudit train`.",
+            )
+        heads = load_file(folder / "heads.safetensors")
+        bank = load_file(folder / "bank.safetensors")
+        table = load_file(folder / "fit_pairs.safetensors")
+        calibration = read_json(folder / "calibration.json")
+        return _assemble(card, heads, bank, table, calibration)
+    except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError) as error:
+        raise WeightsError(
+            f"{folder} does not hold a fitted model: {error}",
+            hint="Make one with `ncaudit train SHARDS -o DIR`.",
+        ) from error
+
+
+def _card(model: AuditModel) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "encoder": asdict(model.encoder),
+        "seed": model.seed,
+        "temperature": model.temperature,
+        "aligned": model.heads[0].aligned,
+        "n_heads": len(model.heads),
+        "bank": {
+            "repeats": model.bank.repeats,
+            "size": model.bank.size,
+            "energy_size": model.bank.energy_size,
+        },
+        "deciding": list(model.deciding),
+        "columns": list(model.table.columns),
+        "summary": model.summary,
+        "config": model.config,
+    }
+
+
+def _assemble(
+    card: dict[str, Any],
+    heads: dict[str, Floats],
+    bank: dict[str, Any],
+    table: dict[str, Any],
+    calibration: list[dict[str, Any]],
+) -> AuditModel:
+    return AuditModel(
+        encoder=EncoderCard(**card["encoder"]),
+        seed=card["seed"],
+        temperature=card["temperature"],
+        heads=tuple(
+            Heads(card["aligned"], **{name: heads[f"{name}.{at}"] for name in _HEAD_ARRAYS})
+            for at in range(card["n_heads"])
+        ),
+        bank=ReferenceBank(Pairs(**{name: bank[name] for name in _PAIR_ARRAYS}), **card["bank"]),
+        deciding=tuple(card["deciding"]),
+        outside=tuple(_two_groups(each) for each in calibration),
+        table=FitTable(
+            table["image_id"],
+            table["caption_id"],
+            {name: table[f"column.{name}"] for name in card["columns"]},
+            table["contributions"],
+        ),
+        summary=card["summary"],
+        config=card["config"],
+    )
+
+
+def _heads_arrays(model: AuditModel) -> dict[str, Floats]:
+    return {
+        f"{name}.{at}": _plain(getattr(heads, name))
+        for at, heads in enumerate(model.heads)
+        for name in _HEAD_ARRAYS
+    }
+
+
+def _table_arrays(table: FitTable) -> dict[str, Any]:
+    columns = {f"column.{name}": _plain(values) for name, values in table.columns.items()}
+    return columns | {
+        "image_id": table.image_id,
+        "caption_id": table.caption_id,
+        "contributions": _plain(table.contributions),
+    }
+
+
+def _calibration(fit: TwoGroups) -> dict[str, Any]:
+    return {
+        "names": list(fit.names),
+        "centre": fit.centre.tolist(),
+        "scale": fit.scale.tolist(),
+        "knots": fit.model.knots.tolist(),
+        "slopes": fit.model.slopes.tolist(),
+        "bias": fit.model.bias,
+        "share": fit.share,
+    }
+
+
+def _two_groups(stored: dict[str, Any]) -> TwoGroups:
+    return TwoGroups(
+        names=tuple(stored["names"]),
+        centre=np.array(stored["centre"]),
+        scale=np.array(stored["scale"]),
+        model=MonotoneModel(np.array(stored["knots"]), np.array(stored["slopes"]), stored["bias"]),
+        share=stored["share"],
+    )
+
+
+def _plain(values: Floats) -> Floats:
+    """Return a contiguous array, which is what safetensors stores."""
+    return np.ascontiguousarray(values)

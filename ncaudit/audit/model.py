@@ -1,0 +1,184 @@
+"""The fitted audit model: heads, banks and calibration that turn embeddings into the table's numbers."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ncaudit.calibration.two_groups import TwoGroups
+from ncaudit.matching.bank import BankScores, ReferenceBank, score_against_bank
+from ncaudit.matching.heads import Heads
+from ncaudit.matching.pairs import Pairs
+from ncaudit.signals.deciding import held_out_signals
+from ncaudit.types import EncoderCard, Floats, Ints
+
+# Contributions to the log odds, above the typical pair's, that are named as reasons.
+REASON_RISE = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """The table's numbers for n pairs; NaN is an empty cell.
+
+    Attributes:
+        p_mismatch: In [0, 1], shape (n,).
+        p_low: 10 % end of its interval, shape (n,).
+        p_high: 90 % end of its interval, shape (n,).
+        signals: Column name to values of shape (n,).
+        reasons: `;`-joined codes, n of them.
+        in_fit: True if the pair was among those the model was fitted on, shape (n,).
+    """
+
+    p_mismatch: Floats
+    p_low: Floats
+    p_high: Floats
+    signals: dict[str, Floats]
+    reasons: list[str]
+    in_fit: np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FitTable:
+    """What the fit says of its own pairs, found again by their identities.
+
+    Attributes:
+        image_id: Sorted together with `caption_id`, shape (n,), uint64.
+        caption_id: Shape (n,), uint64.
+        columns: Column name to values of shape (n,): every signal and the probabilities.
+        contributions: What each deciding signal added to the log odds, shape (n, s).
+    """
+
+    image_id: Ints
+    caption_id: Ints
+    columns: dict[str, Floats]
+    contributions: Floats
+
+    def find(self, pairs: Pairs) -> Ints:
+        """Return the row of each pair, or -1 where it is not one of ours, shape (n,)."""
+        own = _identity(self.image_id, self.caption_id)
+        wanted = _identity(pairs.image_id, pairs.caption_id)
+        if not len(own):
+            return np.full(len(wanted), -1)
+        at = np.minimum(np.searchsorted(own, wanted), len(own) - 1)
+        return np.where(own[at] == wanted, at, -1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AuditModel:
+    """Everything that scores a pair.
+
+    Attributes:
+        encoder: Card of the encoder whose embeddings it takes.
+        seed: Seed of the fit.
+        temperature: tau of every softmax.
+        heads: One per fold.
+        bank: Reference banks.
+        deciding: Names of the signals of the in-fit calibration.
+        outside: Calibrations for pairs outside the fit: the first decides, the others
+            give the interval. Empty if there were too few pairs to fit.
+        table: What the fit says of its own pairs.
+        summary: Noise rate, self-check and diagnostics, JSON-ready.
+        config: Resolved fit configuration, JSON-ready.
+    """
+
+    encoder: EncoderCard
+    seed: int
+    temperature: float
+    heads: tuple[Heads, ...]
+    bank: ReferenceBank
+    deciding: tuple[str, ...]
+    outside: tuple[TwoGroups, ...]
+    table: FitTable
+    summary: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def score(self, pairs: Pairs) -> Scores:
+        """Score pairs: those of the fit by looking up, the others with every fold's heads."""
+        rows = self.table.find(pairs)
+        fresh = np.flatnonzero(rows < 0)
+        known = np.flatnonzero(rows >= 0)
+        columns = {name: np.full(len(pairs), np.nan) for name in self.table.columns}
+        contributions = np.zeros((len(pairs), len(self.deciding)))
+        for name, values in self.table.columns.items():
+            columns[name][known] = values[rows[known]]
+        contributions[known] = self.table.contributions[rows[known]]
+        if len(fresh):
+            new = self._score_outside(pairs.take(fresh))
+            for name, values in new.items():
+                columns[name][fresh] = values
+        probabilities = [columns.pop(name) for name in ("p_mismatch", "p_low", "p_high")]
+        reasons = _reasons(self.deciding, contributions, probabilities[0])
+        p, low, high = probabilities
+        return Scores(p, low, high, columns, reasons, rows >= 0)
+
+    def _score_outside(self, pairs: Pairs) -> dict[str, Floats]:
+        """Average every fold's scores; the label is one SCC step from the match probability."""
+        scores = self.bank_scores(pairs)
+        found = signal_columns(scores)
+        label = scores.match_probability
+        found["crcl_match_probability"] = label
+        found["crcl_label"] = np.where(label < _floor(self.config), 0.0, label)
+        if self.outside:
+            signals = held_out_signals(scores.neg_clip_loss)
+            draws = np.stack([each.p_mismatch(signals) for each in self.outside])
+            found["p_mismatch"] = draws[0]
+            found["p_low"], found["p_high"] = np.quantile(draws, [0.1, 0.9], axis=0)
+            found["p_low"] = np.minimum(found["p_low"], draws[0])
+            found["p_high"] = np.maximum(found["p_high"], draws[0])
+        return found
+
+    def bank_scores(self, pairs: Pairs) -> BankScores:
+        """Return the mean of what each fold's heads say against the banks."""
+        all_scores = [
+            score_against_bank(heads, pairs, self.bank, temperature=self.temperature)
+            for heads in self.heads
+        ]
+        return BankScores(
+            **{
+                name: np.mean([getattr(scores, name) for scores in all_scores], axis=0)
+                for name in BankScores.__dataclass_fields__
+            }
+        )
+
+
+def signal_columns(scores: BankScores) -> dict[str, Floats]:
+    """Name the bank's numbers as the audit table does."""
+    return {
+        "similarity": scores.similarity,
+        "neg_clip_loss": scores.neg_clip_loss,
+        "srem_energy_i2t": scores.energy_i2t,
+        "srem_energy_t2i": scores.energy_t2i,
+        "srem_uncertainty": scores.uncertainty,
+        "srem_swapped_entropy": scores.swapped_entropy,
+    }
+
+
+def _identity(image_id: Ints, caption_id: Ints) -> Ints:
+    """Mix two 64-bit ids into one; the same pair gets the same one everywhere."""
+    mixed: Ints = (image_id * np.uint64(0x9E3779B97F4A7C15)) ^ caption_id
+    return mixed
+
+
+def sorted_table(pairs: Pairs, columns: dict[str, Floats], contributions: Floats) -> FitTable:
+    """Return a table in the order that `FitTable.find` needs."""
+    order = np.argsort(_identity(pairs.image_id, pairs.caption_id), kind="stable")
+    return FitTable(
+        pairs.image_id[order],
+        pairs.caption_id[order],
+        {name: values[order].astype(np.float32) for name, values in columns.items()},
+        contributions[order].astype(np.float32),
+    )
+
+
+def _reasons(names: tuple[str, ...], contributions: Floats, p: Floats) -> list[str]:
+    """Name the signals that speak for a mismatch, the loudest first."""
+    loud = (contributions >= REASON_RISE) & (np.nan_to_num(p) >= 0.2)[:, None]
+    order = np.argsort(-contributions, axis=1, kind="stable")
+    return [
+        ";".join(names[at] for at in order[row] if loud[row, at]) if loud[row].any() else ""
+        for row in range(len(p))
+    ]
+
+
+def _floor(config: dict[str, Any]) -> float:
+    return float(config["heads"]["floor"])

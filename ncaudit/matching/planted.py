@@ -1,0 +1,97 @@
+"""Known mismatches, planted among the pairs so that unknown ones can be told by comparison.
+
+A planted pair takes the place of an observed one for one run: its image and its caption
+occur as often as those of any other pair, so training treats it as it treats a mismatch
+that was there from the start.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ncaudit.matching.pairs import Pairs, concatenate
+from ncaudit.types import Bools, Ints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Planted:
+    """Mismatches planted over all runs; entry p of each array describes one of them.
+
+    Attributes:
+        row: Row whose caption is replaced, shape (m,).
+        caption_row: Row the new caption comes from, shape (m,).
+        run: Run, that is held-out fold, in whose training it takes part, shape (m,).
+    """
+
+    row: Ints
+    caption_row: Ints
+    run: Ints
+
+    def __len__(self) -> int:
+        """Return the number of planted pairs."""
+        return len(self.row)
+
+    def pairs(self, observed: Pairs) -> Pairs:
+        """Return the planted pairs themselves."""
+        return observed.recombine(self.row, self.caption_row)
+
+    def of_run(self, run: int) -> "Planted":
+        """Return those that take part in one run."""
+        at = self.run == run
+        return Planted(self.row[at], self.caption_row[at], self.run[at])
+
+
+def plant_mismatches(pairs: Pairs, fold: Ints, *, fraction: float, seed: int) -> Planted:
+    """Choose for every run which pairs are replaced, and by what.
+
+    The replaced pairs of a fold exchange their captions (a derangement). Both rows come
+    from one fold, so that the heads that never saw the image never saw the caption either.
+    Each pair is replaced in one run at most; captions of the same image, or equal captions,
+    never replace each other.
+
+    Args:
+        pairs: Observed pairs.
+        fold: Fold of each pair, shape (n,); run k holds out fold k.
+        fraction: Share of all pairs replaced in each run, in (0, 1 / number of folds].
+        seed: Decides the draw.
+    """
+    rng = np.random.default_rng([seed, 2])
+    n_folds = int(fold.max()) + 1
+    order = rng.permutation(len(pairs))
+    parts = []
+    for run, share in enumerate(np.array_split(order, n_folds)):
+        rows = share[fold[share] != run][: round(fraction * len(pairs))]
+        parts += [
+            _exchange(pairs, rows[fold[rows] == each], run) for each in np.unique(fold[rows])
+        ]
+    return Planted(
+        np.concatenate([part.row for part in parts]),
+        np.concatenate([part.caption_row for part in parts]),
+        np.concatenate([part.run for part in parts]),
+    )
+
+
+def training_pairs(pairs: Pairs, rows: Ints, planted: Planted) -> Pairs:
+    """Return the pairs at `rows` with the planted captions of one run in their places."""
+    caption_row = np.arange(len(pairs))
+    caption_row[planted.row] = planted.caption_row
+    return pairs.recombine(rows, caption_row[rows])
+
+
+def observed_and_planted(pairs: Pairs, planted: Planted) -> Pairs:
+    """Return the observed pairs followed by the planted ones."""
+    return concatenate([pairs, planted.pairs(pairs)])
+
+
+def _exchange(pairs: Pairs, rows: Ints, run: int) -> Planted:
+    """Give each row the caption of the next one; rows that must not mix stay out."""
+    other = np.roll(rows, -1)
+    apart = _apart(pairs, rows, other)
+    return Planted(rows[apart], other[apart], np.full(int(apart.sum()), run))
+
+
+def _apart(pairs: Pairs, rows: Ints, other: Ints) -> Bools:
+    same = pairs.image_id[rows] == pairs.image_id[other]
+    same |= pairs.caption_id[rows] == pairs.caption_id[other]
+    apart: Bools = ~same
+    return apart
