@@ -1,9 +1,7 @@
 """Write cleaned and rejected shards from a finished run, by copying bytes."""
 
-import errno
 import math
-from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 from ncaudit import __version__
 from ncaudit.audit.clean_shard import CleanJob, CleanTally, clean_shard, outputs_of
 from ncaudit.audit.decide import threshold_for_loss, threshold_to_keep
+from ncaudit.audit.full_disk import full_disk_is_deliberate, is_disk_full
 from ncaudit.audit.scored_run import (
     ScoredRun,
     has_probabilities,
@@ -29,7 +28,6 @@ from ncaudit.shards.discover import REJECTED_FOLDER
 
 DEFAULT_THRESHOLD = 0.5
 _STAGE = "clean"
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +118,7 @@ def clean(config: CleanConfig, on_shard: Callable[[CleanTally], None]) -> CleanS
     _refuse_rejected(run)
     refuse_changed_shards(run.shards)
     ledger = Ledger(config.out)
-    with _full_disk_is_deliberate(config.out), ledger.claim():
+    with full_disk_is_deliberate(config.out), ledger.claim():
         ledger.begin(_identity(config, run, threshold))
         jobs = [
             CleanJob(shard, config.out, run.captions, threshold, verdicts.get(shard.name, {}))
@@ -189,7 +187,7 @@ def _clean_all(
         try:
             tally = _clean_once(job, ledger)
         except (InputError, ShardsFailedError, OSError) as error:
-            if isinstance(error, OSError) and error.errno in _DISK_FULL:
+            if is_disk_full(error):
                 raise
             failures.append(f"{job.shard.name}: {error}")
             continue
@@ -267,15 +265,3 @@ def _totals(tallies: Iterable[CleanTally]) -> dict[str, int | float]:
     rows = [asdict(tally) for tally in tallies]
     names = [name for name in CleanTally.__slots__ if name != "shard"]
     return {name: sum(row[name] for row in rows) for name in names}
-
-
-@contextmanager
-def _full_disk_is_deliberate(out: Path) -> Generator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _DISK_FULL:
-            raise
-        raise ShardsFailedError(
-            f"the disk of {out} is full", hint="Free some space and run the same command again."
-        ) from error

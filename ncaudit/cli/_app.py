@@ -9,6 +9,8 @@ from ncaudit.cli._console import log_to_console, say
 from ncaudit.cli.clean import clean
 from ncaudit.cli.demo import demo
 from ncaudit.cli.doctor import doctor
+from ncaudit.cli.score import score
+from ncaudit.cli.train import train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (clean, demo, doctor):
+for command in (score, clean, train, demo, doctor):
     app.command()(command)
 
 

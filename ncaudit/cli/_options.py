@@ -31,6 +31,9 @@ DeviceOption: TypeAlias = Annotated[str, typer.Option(help="Device: auto, cpu or
 BatchSizeOption: TypeAlias = Annotated[
     int, typer.Option(min=1, help="Images or captions in one forward pass.")
 ]
+FitPairsOption: TypeAlias = Annotated[
+    int, typer.Option(min=1, help="Pairs to fit the model on, at most; a sample above that.")
+]
 WorkersOption: TypeAlias = Annotated[int, typer.Option(min=1, help="Number of worker processes.")]
 JsonOption: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Summary as JSON on stdout, for programs.")

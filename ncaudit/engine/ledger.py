@@ -15,7 +15,7 @@ from typing import Any
 
 from ncaudit.engine.differences import differences
 from ncaudit.errors import OutputExistsError
-from ncaudit.files import read_json, remove_temporaries, write_json
+from ncaudit.files import read_json, remove_temporaries, remove_tree, write_json
 
 FOLDER = "ledger"
 _IDENTITY = "identity.json"
@@ -55,7 +55,7 @@ class Ledger:
             lock.flush()
             yield
 
-    def begin(self, identity: dict[str, Any]) -> None:
+    def begin(self, identity: dict[str, Any], *, overwrite: bool = False) -> None:
         """Start or resume the run that `identity` describes; call it under `claim`.
 
         The first call stores the identity. Half-written files of a killed run are deleted.
@@ -64,6 +64,8 @@ class Ledger:
             identity: Everything that decides the outputs, as JSON values. In a list of
                 objects with a `name` (shards), entries are compared by name, and by
                 `sha256` alone where both have one.
+            overwrite: Forget another run's identity and what it finished, instead of
+                refusing; other files stay.
 
         Raises:
             OutputExistsError: If the folder belongs to a run with another identity, with
@@ -72,7 +74,11 @@ class Ledger:
         self._refuse_foreign()
         wanted = json.loads(json.dumps(identity))
         path = self._folder / _IDENTITY
-        if path.exists():
+        if path.exists() and overwrite:
+            # The identity is replaced, never absent: a folder without one is not ours.
+            self._forget_markers()
+            write_json(path, wanted)
+        elif path.exists():
             self._refuse_other_run(path, wanted)
         remove_temporaries(Path(folder) for folder, _, _ in os.walk(self.root))
         if not path.exists():
@@ -96,6 +102,16 @@ class Ledger:
             payload: JSON values to find again in the marker.
         """
         write_json(self._marker(stage, shard), {"key": key} | payload)
+
+    def forget(self) -> None:
+        """Forget every marker and the identity; call it under `claim`, in an empty folder."""
+        self._forget_markers()
+        (self._folder / _IDENTITY).unlink(missing_ok=True)
+
+    def _forget_markers(self) -> None:
+        for entry in self._folder.iterdir():
+            if entry.is_dir():
+                remove_tree(entry)
 
     def _marker(self, stage: str, shard: str) -> Path:
         return self._folder / stage / f"{shard}.json"

@@ -19,13 +19,15 @@ def group_rows(image_id: Ints, near: tuple[Ints, Ints] | None = None) -> Ints:
     """
     _, group = np.unique(image_id, return_inverse=True)
     if near is None or not len(near[0]):
-        return group.astype(np.int64)
+        numbered: Ints = group.astype(np.int64)
+        return numbered
     n_groups = int(group.max()) + 1
     edges = (np.ones(len(near[0])), (group[near[0]], group[near[1]]))
     _, component = connected_components(
         coo_array(edges, shape=(n_groups, n_groups)), directed=False
     )
-    return component.astype(np.int64)[group]
+    joined: Ints = component.astype(np.int64)[group]
+    return joined
 
 
 def assign_folds(group: Ints, *, n_folds: int, seed: int) -> Ints:

@@ -16,7 +16,7 @@ from ncaudit.matching.acl import (
 from ncaudit.matching.heads import Heads, image_features
 from ncaudit.matching.pairs import Pairs
 from ncaudit.matching.scc import refine_correspondence
-from ncaudit.types import Floats, Ints
+from ncaudit.types import Bools, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,8 +114,8 @@ def _batches(n: int, size: int, rng: np.random.Generator) -> list[Ints]:
     return np.array_split(rng.permutation(n), max(1, n // size))
 
 
-def _same(batch: Pairs) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
-    same = batch.image_id[:, None] == batch.image_id[None]
+def _same(batch: Pairs) -> Bools:
+    same: Bools = batch.image_id[:, None] == batch.image_id[None]
     same |= batch.caption_id[:, None] == batch.caption_id[None]
     np.fill_diagonal(same, val=False)
     return same

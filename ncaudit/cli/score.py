@@ -1,0 +1,115 @@
+"""ncaudit score."""
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from ncaudit.cli._console import complain, exit_codes, say, say_json, show_table
+from ncaudit.cli._noise import noise_rate
+from ncaudit.cli._options import (
+    BatchSizeOption,
+    CaptionsOption,
+    DeviceOption,
+    EncoderOption,
+    FitPairsOption,
+    JsonOption,
+    ModelOption,
+    OutOption,
+    QuietOption,
+    SeedOption,
+    ShardsArgument,
+)
+from ncaudit.cli._progress import progress
+from ncaudit.config import FitConfig, ScoreConfig
+
+if TYPE_CHECKING:
+    from ncaudit.report.summary import Summary, ThresholdRow
+
+_SHOWN_THRESHOLDS = (0.5, 0.7, 0.9)
+
+OverwriteOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite", help="Replace another run in the folder; embeddings that fit are kept."
+    ),
+]
+
+
+def score(
+    shards: ShardsArgument,
+    out: OutOption = Path("audit"),
+    encoder: EncoderOption = "bundled",
+    captions: CaptionsOption = "auto",
+    model: ModelOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    batch_size: BatchSizeOption = 64,
+    fit_pairs: FitPairsOption = 500_000,
+    overwrite: OverwriteOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Score every pair and write audit.csv. Never changes the shards."""
+    with exit_codes():
+        from ncaudit.audit.score import raise_for_problems, score_shards
+
+        config = ScoreConfig(
+            shards=tuple(shards),
+            encoder=encoder,
+            captions=captions,
+            model=str(model) if model else None,
+            seed=seed,
+            device=device,
+            batch_size=batch_size,
+            fit=FitConfig(fit_pairs=fit_pairs),
+        )
+        with progress(quiet) as shown:
+            summary = score_shards(config, out, shown, overwrite=overwrite)
+        if json:
+            say_json({"out": str(out)} | asdict(summary))
+        else:
+            _show(out, summary)
+        raise_for_problems(summary)
+
+
+def _show(out: Path, summary: "Summary") -> None:
+    counts = summary.counts
+    if summary.banner:
+        complain("warning", summary.banner, "bold red")
+    rows: list[tuple[str, object]] = [
+        ("pairs", f"{counts.pairs:,}"),
+        ("  scored", f"{counts.scored:,}"),
+        ("  rejected", f"{counts.pairs - counts.scored:,}"),
+    ]
+    rows += [(f"    {reason}", f"{n:,}") for reason, n in counts.rejects.items()]
+    if counts.with_probability:
+        half = counts.at_or_above_half
+        rows += [
+            ("estimated noise rate", noise_rate(asdict(summary))),
+            ("p_mismatch >= 0.5", f"{half:,} ({half / counts.with_probability:.1%})"),
+        ]
+    if (auroc := summary.self_check.get("auroc")) is not None:
+        rows.append(("self-check AUROC", f"{auroc:.4f}, on mismatches planted by ncaudit"))
+    rows += [
+        (f"drop at {row.threshold:g}", _effect(row))
+        for row in counts.thresholds
+        if row.threshold in _SHOWN_THRESHOLDS
+    ]
+    files = [("audit", "audit.csv"), ("parts", "scores"), ("summary", "summary.json")]
+    rows += [(name, str(out / file)) for name, file in files]
+    show_table(rows)
+    if counts.with_probability:
+        say(f"\nclean the shards:\n  ncaudit clean {shlex.quote(str(out))} --threshold 0.5")
+
+
+def _effect(row: "ThresholdRow") -> str:
+    removed = _percent(row.share_of_mismatches_removed)
+    lost = _percent(row.share_of_good_lost)
+    return f"{row.dropped:,} pairs: about {removed} of mismatches, {lost} of good pairs"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"

@@ -1,0 +1,75 @@
+"""ncaudit train."""
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ncaudit.cli._console import complain, exit_codes, say, say_json, show_table
+from ncaudit.cli._noise import noise_rate
+from ncaudit.cli._options import (
+    BatchSizeOption,
+    CaptionsOption,
+    DeviceOption,
+    EncoderOption,
+    FitPairsOption,
+    JsonOption,
+    OutOption,
+    QuietOption,
+    SeedOption,
+    ShardsArgument,
+)
+from ncaudit.cli._progress import progress
+from ncaudit.config import FitConfig, ScoreConfig
+
+
+def train(
+    shards: ShardsArgument,
+    out: OutOption = Path("model"),
+    encoder: EncoderOption = "bundled",
+    captions: CaptionsOption = "auto",
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Folder of embeddings to use and fill.", show_default="OUT/embeddings"),
+    ] = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    batch_size: BatchSizeOption = 64,
+    fit_pairs: FitPairsOption = 500_000,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Fit a matching model and write it to a folder. Never changes the shards."""
+    with exit_codes():
+        from ncaudit.audit.score import raise_for_defects
+        from ncaudit.audit.train import train_model
+
+        config = ScoreConfig(
+            shards=tuple(shards),
+            encoder=encoder,
+            captions=captions,
+            seed=seed,
+            device=device,
+            batch_size=batch_size,
+            fit=FitConfig(fit_pairs=fit_pairs),
+        )
+        with progress(quiet) as shown:
+            summary = train_model(config, out, cache or out / "embeddings", shown)
+        if json:
+            say_json({"out": str(out)} | asdict(summary))
+        else:
+            if banner := summary.model.get("banner"):
+                complain("warning", str(banner), "bold red")
+            show_table(
+                [
+                    ("pairs", f"{summary.n_pairs:,}"),
+                    ("  scored", f"{summary.n_scored:,}"),
+                    ("  fitted on", f"{summary.n_fit:,}"),
+                    ("estimated noise rate", noise_rate(summary.model)),
+                    ("model", str(out)),
+                ]
+            )
+            say(f"\nscore shards with it:\n  ncaudit score SHARDS --model {shlex.quote(str(out))}")
+        raise_for_defects(summary.defects)

@@ -1,0 +1,158 @@
+"""Models on disk: what is read scores like what was written; nothing hostile gets through."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ncaudit.audit.checkpoint import FORMAT, load_model, save_model
+from ncaudit.audit.fit_model import fit_model
+from ncaudit.audit.model import AuditModel
+from ncaudit.config import BankConfig, FitConfig, HeadsConfig
+from ncaudit.errors import WeightsError
+from ncaudit.matching.pairs import concatenate
+from tests.signals.latent_pairs import card, latent_pairs
+
+CONFIG = FitConfig(
+    heads=HeadsConfig(dim=16, epochs=1, batch=128), bank=BankConfig(loss_batch=64, repeats=2)
+)
+PAIRS, _ = latent_pairs(300)
+FILES = {
+    "card.json",
+    "calibration.json",
+    "heads.safetensors",
+    "bank.safetensors",
+    "fit_pairs.safetensors",
+}
+
+
+@pytest.fixture(scope="module")
+def model() -> AuditModel:
+    return fit_model(PAIRS, CONFIG, card(aligned=False), seed=3)
+
+
+@pytest.fixture(scope="module")
+def saved(model: AuditModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    save_model(model, folder)
+    return folder
+
+
+@pytest.fixture
+def copy(saved: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(saved, tmp_path / "model"))
+
+
+def assert_scores_alike(left: AuditModel, right: AuditModel) -> None:
+    strangers, _ = latent_pairs(50, aligned=left.encoder.aligned, seed=8)
+    both = concatenate([PAIRS, strangers]) if not left.encoder.aligned else strangers
+    one, other = left.score(both), right.score(both)
+    for name in ("p_mismatch", "p_low", "p_high"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert one.signals.keys() == other.signals.keys()
+    for name, values in one.signals.items():
+        np.testing.assert_array_equal(values, other.signals[name])
+    assert one.reasons == other.reasons
+
+
+def test_a_model_read_back_scores_to_the_last_bit(model: AuditModel, saved: Path) -> None:
+    loaded = load_model(saved)
+    assert_scores_alike(model, loaded)
+    assert loaded.encoder == model.encoder
+    assert loaded.summary == model.summary
+    assert (loaded.seed, loaded.temperature, loaded.deciding) == (3, 0.05, model.deciding)
+
+
+def test_a_model_that_only_compares_is_kept_too(tmp_path: Path) -> None:
+    few, _ = latent_pairs(100, aligned=True)
+    model = fit_model(few, CONFIG, card(aligned=True), seed=0)
+    save_model(model, tmp_path / "model")
+    assert_scores_alike(model, load_model(tmp_path / "model"))
+
+
+def test_saving_what_was_read_gives_the_same_bytes(saved: Path, tmp_path: Path) -> None:
+    save_model(load_model(saved), tmp_path / "again")
+    assert {file.name for file in saved.iterdir()} == FILES
+    for name in FILES:
+        assert (tmp_path / "again" / name).read_bytes() == (saved / name).read_bytes(), name
+
+
+def test_no_folder_at_all_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="does not hold a fitted model") as caught:
+        load_model(tmp_path / "nowhere")
+    assert "ncaudit train" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_a_missing_file_is_no_model(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(WeightsError):
+        load_model(copy)
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+@pytest.mark.parametrize("content", [b"", b"garbage", b"[1, 2]"], ids=["empty", "text", "list"])
+def test_garbage_is_no_model(copy: Path, name: str, content: bytes) -> None:
+    (copy / name).write_bytes(content)
+    with pytest.raises(WeightsError):
+        load_model(copy)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in FILES if name.endswith("safetensors")))
+def test_a_file_cut_short_is_no_model(copy: Path, name: str) -> None:
+    whole = (copy / name).read_bytes()
+    (copy / name).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(WeightsError):
+        load_model(copy)
+
+
+def changed(copy: Path, change: Callable[[dict[str, object]], object]) -> Path:
+    stored = json.loads((copy / "card.json").read_text())
+    change(stored)
+    (copy / "card.json").write_text(json.dumps(stored))
+    return copy
+
+
+def test_another_format_is_refused_by_number(copy: Path) -> None:
+    folder = changed(copy, lambda stored: stored.update(format=FORMAT + 1))
+    with pytest.raises(WeightsError, match=f"model format {FORMAT + 1}, .* reads {FORMAT}"):
+        load_model(folder)
+
+
+def test_a_card_that_lacks_a_field_is_no_model(copy: Path) -> None:
+    with pytest.raises(WeightsError):
+        load_model(changed(copy, lambda stored: stored.pop("n_heads")))
+
+
+def test_a_card_that_announces_heads_it_does_not_have_is_no_model(copy: Path) -> None:
+    with pytest.raises(WeightsError):
+        load_model(changed(copy, lambda stored: stored.update(n_heads=9)))
+
+
+@pytest.mark.xfail(raises=UnicodeDecodeError, reason="load_model lets ValueError through")
+def test_a_card_that_is_not_text_is_no_model(copy: Path) -> None:
+    (copy / "card.json").write_bytes(b"\xff\xfe\x00\x80")
+    with pytest.raises(WeightsError):
+        load_model(copy)
+
+
+@pytest.mark.xfail(raises=ValueError, reason="load_model lets ValueError through")
+def test_a_bank_of_unequal_sides_is_no_model(copy: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    bank = load_file(copy / "bank.safetensors")
+    save_file(bank | {"image": bank["image"][:-1].copy()}, copy / "bank.safetensors")
+    with pytest.raises(WeightsError):
+        load_model(copy)
+
+
+@pytest.mark.xfail(raises=ValueError, reason="load_model lets ValueError through")
+def test_a_calibration_of_ragged_knots_is_no_model(copy: Path) -> None:
+    stored = json.loads((copy / "calibration.json").read_text())
+    stored[0]["knots"] = [[1.0, 2.0], [3.0]]
+    (copy / "calibration.json").write_text(json.dumps(stored))
+    with pytest.raises(WeightsError):
+        load_model(copy)
