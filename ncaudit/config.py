@@ -3,13 +3,15 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ncaudit.errors import ConfigError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadsConfig:
     """How the linear heads are started and trained.
 
     Attributes:
-        folds: Number of cross-fitting folds, grouped by image.
+        folds: Number of cross-fitting folds, grouped by image; at least 3.
         dim: Width of the matching space.
         ridges: Candidate ridges of the CCA start, in units of the mean variance; the
             one that best separates held-out pairs from planted mismatches is taken.
@@ -36,6 +38,10 @@ class HeadsConfig:
     floor: float = 0.1
     complement_weight: float = 5.0
     clip_norm: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.folds < 3:  # with two, a planted pair could take part in no run as observed
+            raise ConfigError(f"{self.folds} folds are too few", hint="Use 3 or more.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

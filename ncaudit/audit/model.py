@@ -60,7 +60,9 @@ class FitTable:
         if not len(own):
             return np.full(len(wanted), -1)
         at = np.minimum(np.searchsorted(own, wanted), len(own) - 1)
-        return np.where(own[at] == wanted, at, -1)
+        same = self.image_id[at] == pairs.image_id
+        same &= self.caption_id[at] == pairs.caption_id
+        return np.where(same, at, -1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,7 +177,7 @@ def _reasons(names: tuple[str, ...], contributions: Floats, p: Floats) -> list[s
     loud = (contributions >= REASON_RISE) & (np.nan_to_num(p) >= 0.2)[:, None]
     order = np.argsort(-contributions, axis=1, kind="stable")
     return [
-        ";".join(names[at] for at in order[row] if loud[row, at]) if loud[row].any() else ""
+        ";".join(dict.fromkeys(names[at] for at in order[row] if loud[row, at]))
         for row in range(len(p))
     ]
 

@@ -4,9 +4,15 @@ import numpy as np
 
 from ncaudit.types import Floats
 
-# Signals of training come first in `reasons` codes under the name of their method.
+# Named after the column that shows them. In-sample loss and match probability are two
+# readings of one softmax and share a column.
 HELD_OUT_NAMES = ("neg_clip_loss",)
-TRAINED_NAMES = ("neg_clip_loss", "crcl_loss", "crcl_match_probability", "crcl_label")
+TRAINED_NAMES = (
+    "neg_clip_loss",
+    "crcl_match_probability",
+    "crcl_match_probability",
+    "crcl_label",
+)
 
 _LABEL_EDGE = 0.01
 _MATCH_EDGE = 1e-4
