@@ -1,6 +1,5 @@
 """A fitted model on disk: safetensors and JSON, nothing that could run."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -58,7 +57,7 @@ def load_model(folder: Path) -> AuditModel:
         table = load_file(folder / "fit_pairs.safetensors")
         calibration = read_json(folder / "calibration.json")
         return _assemble(card, heads, bank, table, calibration)
-    except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RecursionError, SafetensorError) as error:
         raise WeightsError(
             f"{folder} does not hold a fitted model: {error}",
             hint="Make one with `ncaudit train SHARDS -o DIR`.",

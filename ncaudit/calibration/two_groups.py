@@ -127,14 +127,14 @@ def resample(evidence: Evidence, group: Ints, *, n_resamples: int, seed: int) ->
     fits = []
     for _ in range(n_resamples):
         drawn = rng.integers(0, len(starts) - 1, len(starts) - 1)
-        rows = np.concatenate([order[starts[each] : starts[each + 1]] for each in drawn])
+        rows = [order[starts[each] : starts[each + 1]] for each in drawn]
+        # A group drawn twice is two groups, so that each counts.
+        copies = np.repeat(np.arange(len(rows)), [len(each) for each in rows])
+        joined = np.concatenate(rows)
+        _, pair = np.unique(np.stack([copies, evidence.pair[joined]]), axis=1, return_inverse=True)
         planted = evidence.planted[rng.integers(0, len(evidence.planted), len(evidence.planted))]
-        fits.append(
-            fit_two_groups(
-                Evidence(evidence.names, evidence.observed[rows], evidence.pair[rows], planted),
-                n_iterations=1,
-            )
-        )
+        again = Evidence(evidence.names, evidence.observed[joined], pair.ravel(), planted)
+        fits.append(fit_two_groups(again, n_iterations=1))
     return fits
 
 

@@ -1,0 +1,84 @@
+"""Planted mismatches: exchanged within a fold, each pair in one run at most."""
+
+import numpy as np
+import pytest
+
+from ncaudit.matching.folds import assign_folds, group_rows
+from ncaudit.matching.pairs import Pairs
+from ncaudit.matching.planted import (
+    Planted,
+    observed_and_planted,
+    plant_mismatches,
+    training_pairs,
+)
+from ncaudit.types import Ints
+from tests.signals.latent_pairs import latent_pairs
+
+
+def planted_in(pairs: Pairs, seed: int = 0, fraction: float = 0.1) -> tuple[Planted, Ints]:
+    fold = assign_folds(group_rows(pairs.image_id), n_folds=5, seed=0)
+    return plant_mismatches(pairs, fold, fraction=fraction, seed=seed), fold
+
+
+ONE, _ = latent_pairs(600)
+FIVE, _ = latent_pairs(600, captions=5)
+
+
+@pytest.mark.parametrize("pairs", [ONE, FIVE], ids=["one caption", "five captions"])
+@pytest.mark.parametrize("seed", [0, 1])
+class TestEveryDraw:
+    def test_no_pair_keeps_its_image_or_its_caption(self, pairs: Pairs, seed: int) -> None:
+        planted, _ = planted_in(pairs, seed)
+        assert len(planted) > 200
+        assert np.all(pairs.image_id[planted.row] != pairs.image_id[planted.caption_row])
+        assert np.all(pairs.caption_id[planted.row] != pairs.caption_id[planted.caption_row])
+
+    def test_both_rows_lie_in_one_fold_that_the_run_trains_on(
+        self, pairs: Pairs, seed: int
+    ) -> None:
+        planted, fold = planted_in(pairs, seed)
+        np.testing.assert_array_equal(fold[planted.row], fold[planted.caption_row])
+        assert np.all(fold[planted.row] != planted.run)
+
+    def test_no_pair_is_replaced_twice(self, pairs: Pairs, seed: int) -> None:
+        planted, _ = planted_in(pairs, seed)
+        assert len(np.unique(planted.row)) == len(planted)
+
+    def test_no_caption_is_given_twice(self, pairs: Pairs, seed: int) -> None:
+        planted, _ = planted_in(pairs, seed)
+        assert len(np.unique(planted.caption_row)) == len(planted)
+
+
+def test_replaced_pairs_exchange_their_captions_among_themselves() -> None:
+    planted, _ = planted_in(ONE)
+    for run in range(5):
+        own = planted.of_run(run)
+        np.testing.assert_array_equal(np.sort(own.row), np.sort(own.caption_row))
+
+
+def test_fraction_is_the_share_of_pairs_replaced_in_each_run() -> None:
+    planted, _ = planted_in(ONE, fraction=0.05)
+    assert np.bincount(planted.run).tolist() == [30] * 5
+
+
+def test_captions_shared_by_all_cannot_be_exchanged() -> None:
+    same = Pairs(ONE.image, ONE.caption, ONE.image_id, np.zeros(600, np.uint64))
+    assert len(planted_in(same)[0]) == 0
+
+
+def test_training_pairs_hold_the_planted_captions_in_place() -> None:
+    planted, fold = planted_in(ONE)
+    own, rows = planted.of_run(2), np.flatnonzero(fold != 2)
+    batch = training_pairs(ONE, rows, own)
+    np.testing.assert_array_equal(batch.image_id, ONE.image_id[rows])
+    changed = batch.caption_id != ONE.caption_id[rows]
+    assert set(rows[changed].tolist()) == set(own.row.tolist())
+    np.testing.assert_array_equal(np.sort(batch.caption_id), np.sort(ONE.caption_id[rows]))
+
+
+def test_planted_pairs_follow_the_observed_ones() -> None:
+    planted, _ = planted_in(ONE)
+    both = observed_and_planted(ONE, planted)
+    assert len(both) == 600 + len(planted)
+    np.testing.assert_array_equal(both.image_id[600:], ONE.image_id[planted.row])
+    np.testing.assert_array_equal(both.caption[600:], ONE.caption[planted.caption_row])
