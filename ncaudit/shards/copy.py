@@ -78,11 +78,11 @@ def rewrite_sample(
     if layout.json is None or layout.content is None:
         suffix = "json" if layout.json is None else f"{_NOTE}.json"
         _copy(source, (start, stop), target)
-        _write_json(target, layout.first, f"{layout.stem}.{suffix}", note)
+        write_member(target, layout.first, f"{layout.stem}.{suffix}", json.dumps(note).encode())
         return
     member = layout.json
     _copy(source, (start, start + member.start), target)
-    _write_json(target, member.info, member.info.name, layout.content | note)
+    write_member(target, member.info, member.info.name, json.dumps(layout.content | note).encode())
     _copy(source, (start + member.stop, stop), target)
 
 
@@ -149,10 +149,15 @@ def _object(stream: TarStream, member: Member) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _write_json(
-    target: IO[bytes], like: tarfile.TarInfo, name: str, value: dict[str, Any]
-) -> None:
-    content = json.dumps(value).encode()
+def write_member(target: IO[bytes], like: tarfile.TarInfo, name: str, content: bytes) -> None:
+    """Append a regular member with times, mode and owner of another, so that bytes repeat.
+
+    Args:
+        target: Tar under construction.
+        like: Member whose metadata it takes.
+        name: Its own name.
+        content: Its content.
+    """
     info = tarfile.TarInfo(name)
     info.size = len(content)
     info.mtime, info.mode = like.mtime, like.mode

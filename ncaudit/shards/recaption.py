@@ -4,12 +4,12 @@ Separate from verbatim copying, because here two members, `.json` and `.txt`, ge
 """
 
 import json
-import tarfile
 from collections.abc import Collection, Mapping
 from typing import IO, Any
 
 from ncaudit.errors import InputError
 from ncaudit.shards.captions import CAPTION_FIELDS, pairs_of
+from ncaudit.shards.copy import write_member
 from ncaudit.shards.members import Member, TarDamageError, next_member
 from ncaudit.shards.names import split_name
 from ncaudit.shards.samples import Sample
@@ -72,7 +72,7 @@ def rewrite_members(
         names = split_name(member.info.name)
         suffix = names[1].lower() if names else ""
         if suffix in content:
-            _write(target, member.info, content[suffix])
+            write_member(target, member.info, member.info.name, content[suffix])
         else:
             _copy(source, span[0] + member.start, span[0] + member.stop, target)
 
@@ -101,16 +101,6 @@ def _members(source: IO[bytes], span: tuple[int, int]) -> list[Member]:
     except TarDamageError as error:
         raise InputError(f"a sample cannot be read again: {error}") from None
     return members
-
-
-def _write(target: IO[bytes], like: tarfile.TarInfo, content: bytes) -> None:
-    info = tarfile.TarInfo(like.name)
-    info.size = len(content)
-    info.mtime, info.mode = like.mtime, like.mode
-    info.uid, info.gid, info.uname, info.gname = like.uid, like.gid, like.uname, like.gname
-    target.write(info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
-    target.write(content)
-    target.write(bytes(-len(content) % tarfile.BLOCKSIZE))
 
 
 def _copy(source: IO[bytes], start: int, stop: int, target: IO[bytes]) -> None:
