@@ -1,9 +1,18 @@
 """Settings of a run: frozen, printable, and part of what identifies its outputs."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ncaudit.errors import ConfigError
+
+# The signals that may decide, by the column that shows them.
+DECIDING = (
+    "neg_clip_loss",
+    "mscn_similarity",
+    "neighbour_discrepancy",
+    "crcl_match_probability",
+    "crcl_label",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,10 +20,12 @@ class HeadsConfig:
     """How the linear heads are started and trained.
 
     Attributes:
-        folds: Number of cross-fitting folds, grouped by image; at least 3.
+        folds: Number of cross-fitting folds, grouped by image; at least 2.
         dim: Width of the matching space.
         ridges: Candidate ridges of the CCA start, in units of the mean variance; the
             one that best separates held-out pairs from planted mismatches is taken.
+        runs: Training runs on all pairs, each with mismatches of its own planted.
+        run_ridge: Ridge of a run's start, in units of the one that was taken.
         temperature: tau of the in-batch softmax.
         epochs: Passes over the fit pairs.
         batch: Pairs in a training batch.
@@ -28,7 +39,9 @@ class HeadsConfig:
 
     folds: int = 5
     dim: int = 128
-    ridges: tuple[float, ...] = (1.0, 3.0)
+    ridges: tuple[float, ...] = (0.3, 1.0, 3.0)
+    runs: int = 3
+    run_ridge: float = 1 / 3
     temperature: float = 0.05
     epochs: int = 4
     batch: int = 256
@@ -40,8 +53,10 @@ class HeadsConfig:
     clip_norm: float = 2.0
 
     def __post_init__(self) -> None:
-        if self.folds < 3:  # with two, a planted pair could take part in no run as observed
-            raise ConfigError(f"{self.folds} folds are too few", hint="Use 3 or more.")
+        if self.folds < 2:
+            raise ConfigError(f"{self.folds} folds are too few", hint="Use 2 or more.")
+        if self.runs < 2:  # a pair that is replaced in the only run would have no label
+            raise ConfigError(f"{self.runs} runs are too few", hint="Use 2 or more.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +75,41 @@ class BankConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NeighbourConfig:
+    """Where neighbours are looked for, and how many count.
+
+    Attributes:
+        reference: Pairs among which neighbours are looked for, at most.
+        k: Neighbours that count in each modality.
+    """
+
+    reference: int = 10_000
+    k: int = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetaConfig:
+    """How MSCN's correspondence network is taught.
+
+    Attributes:
+        mode: `plain` trains it on trusted and constructed pairs; `bilevel` also trains its
+            features on the noisy pairs it keeps.
+        share: Share of the pairs that are trusted where nobody vouched for any.
+        most: At most so many.
+        hard_share: Share of the constructed mismatches with a caption that is near.
+        steps: Steps of training, about.
+        learning_rate: Step of the optimiser.
+    """
+
+    mode: Literal["plain", "bilevel"] = "plain"
+    share: float = 0.5
+    most: int = 5_000
+    hard_share: float = 0.5
+    steps: int = 300
+    learning_rate: float = 2e-4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FitConfig:
     """How the matching model and its calibration are fitted.
 
@@ -67,15 +117,29 @@ class FitConfig:
         fit_pairs: Pairs to fit on at most; above that a seeded sample is drawn.
         min_pairs: Fewer scored pairs than this are not fitted on.
         planted_fraction: Share of the fit pairs replaced by known mismatches in each run.
+        signals: Signals that decide, of those in `ncaudit.signals.deciding`.
         heads: Start and training of the heads.
         bank: Reference banks.
+        neighbours: Neighbours of LEMoN's score.
+        meta: MSCN.
     """
 
     fit_pairs: int = 500_000
     min_pairs: int = 200
-    planted_fraction: float = 0.05
+    planted_fraction: float = 1 / 15
+    signals: tuple[str, ...] = DECIDING
     heads: HeadsConfig = field(default_factory=HeadsConfig)
     bank: BankConfig = field(default_factory=BankConfig)
+    neighbours: NeighbourConfig = field(default_factory=NeighbourConfig)
+    meta: MetaConfig = field(default_factory=MetaConfig)
+
+    def __post_init__(self) -> None:
+        strange = [name for name in self.signals if name not in DECIDING]
+        if strange or not self.signals:
+            raise ConfigError(
+                f"these signals cannot decide: {', '.join(strange) or 'none at all'}",
+                hint=f"Choose from {', '.join(DECIDING)}.",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,12 +12,17 @@ from ncaudit.calibration.two_groups import TwoGroups
 from ncaudit.errors import WeightsError
 from ncaudit.files import atomic_folder, read_json, write_json
 from ncaudit.matching.bank import ReferenceBank
+from ncaudit.matching.beta_mixture import Beta, BetaMixture
 from ncaudit.matching.heads import Heads
+from ncaudit.matching.meta import Matcher
+from ncaudit.matching.mscn import MetaMatcher
+from ncaudit.matching.neighbours import NeighbourReference
 from ncaudit.matching.pairs import Pairs
 from ncaudit.types import EncoderCard, Floats
 
-FORMAT = 1
+FORMAT = 2
 _HEAD_ARRAYS = ("image_mean", "image_map", "caption_mean", "caption_map")
+_FILES = ("heads", "bank", "fit_pairs", "reference", "mscn")
 _PAIR_ARRAYS = ("image", "caption", "image_id", "caption_id")
 
 
@@ -32,6 +37,8 @@ def save_model(model: AuditModel, folder: Path) -> None:
             temporary / "bank.safetensors",
         )
         save_file(_table_arrays(model.table), temporary / "fit_pairs.safetensors")
+        save_file(_reference_arrays(model.reference), temporary / "reference.safetensors")
+        save_file(_matcher_arrays(model.matchers), temporary / "mscn.safetensors")
         write_json(temporary / "calibration.json", [_calibration(each) for each in model.outside])
         write_json(temporary / "card.json", _card(model))
 
@@ -52,11 +59,9 @@ def load_model(folder: Path) -> AuditModel:
                 f"{folder} has model format {card['format']}, and this version reads {FORMAT}",
                 hint="Fit it again with `ncaudit train`.",
             )
-        heads = load_file(folder / "heads.safetensors")
-        bank = load_file(folder / "bank.safetensors")
-        table = load_file(folder / "fit_pairs.safetensors")
+        arrays = {name: load_file(folder / f"{name}.safetensors") for name in _FILES}
         calibration = read_json(folder / "calibration.json")
-        return _assemble(card, heads, bank, table, calibration)
+        return _assemble(card, arrays, calibration)
     except (OSError, KeyError, TypeError, ValueError, RecursionError, SafetensorError) as error:
         raise WeightsError(
             f"{folder} does not hold a fitted model: {error}",
@@ -77,6 +82,9 @@ def _card(model: AuditModel) -> dict[str, Any]:
             "size": model.bank.size,
             "energy_size": model.bank.energy_size,
         },
+        "neighbours": model.reference.k if model.reference else 0,
+        "matchers": [matcher.fold for matcher in model.matchers],
+        "mixture": asdict(model.mixture) if model.mixture else None,
         "deciding": list(model.deciding),
         "columns": list(model.table.columns),
         "summary": model.summary,
@@ -85,12 +93,9 @@ def _card(model: AuditModel) -> dict[str, Any]:
 
 
 def _assemble(
-    card: dict[str, Any],
-    heads: dict[str, Floats],
-    bank: dict[str, Any],
-    table: dict[str, Any],
-    calibration: list[dict[str, Any]],
+    card: dict[str, Any], arrays: dict[str, dict[str, Any]], calibration: list[dict[str, Any]]
 ) -> AuditModel:
+    heads, bank, table = arrays["heads"], arrays["bank"], arrays["fit_pairs"]
     return AuditModel(
         encoder=EncoderCard(**card["encoder"]),
         seed=card["seed"],
@@ -100,6 +105,9 @@ def _assemble(
             for at in range(card["n_heads"])
         ),
         bank=ReferenceBank(Pairs(**{name: bank[name] for name in _PAIR_ARRAYS}), **card["bank"]),
+        reference=_reference(arrays["reference"], card["neighbours"]),
+        matchers=_matchers(arrays["mscn"], card["matchers"]),
+        mixture=_mixture(card["mixture"]),
         deciding=tuple(card["deciding"]),
         outside=tuple(_two_groups(each) for each in calibration),
         table=FitTable(
@@ -107,10 +115,52 @@ def _assemble(
             table["caption_id"],
             {name: table[f"column.{name}"] for name in card["columns"]},
             table["contributions"],
+            table["history"],
         ),
         summary=card["summary"],
         config=card["config"],
     )
+
+
+def _reference_arrays(reference: NeighbourReference | None) -> dict[str, Any]:
+    if reference is None:
+        return {}
+    pairs = {name: _plain(getattr(reference.pairs, name)) for name in _PAIR_ARRAYS}
+    return pairs | {"distance": _plain(reference.distance)}
+
+
+def _reference(arrays: dict[str, Any], k: int) -> NeighbourReference | None:
+    if not arrays:
+        return None
+    pairs = Pairs(**{name: arrays[name] for name in _PAIR_ARRAYS})
+    return NeighbourReference(pairs, arrays["distance"], k)
+
+
+def _matcher_arrays(matchers: tuple[Matcher, ...]) -> dict[str, Any]:
+    return {
+        f"{at}.{name}": _plain(values.detach().cpu().numpy())
+        for at, matcher in enumerate(matchers)
+        for name, values in matcher.network.state_dict().items()
+    }
+
+
+def _matchers(arrays: dict[str, Any], folds: list[int]) -> tuple[Matcher, ...]:
+    def of(at: int) -> dict[str, Any]:
+        mark = f"{at}."
+        return {
+            name.removeprefix(mark): values
+            for name, values in arrays.items()
+            if name.startswith(mark)
+        }
+
+    return tuple(Matcher(fold, MetaMatcher.restore(of(at))) for at, fold in enumerate(folds))
+
+
+def _mixture(stored: dict[str, Any] | None) -> BetaMixture | None:
+    if stored is None:
+        return None
+    low, high = Beta(**stored["low"]), Beta(**stored["high"])
+    return BetaMixture(low, high, stored["high_weight"])
 
 
 def _heads_arrays(model: AuditModel) -> dict[str, Floats]:
@@ -127,6 +177,7 @@ def _table_arrays(table: FitTable) -> dict[str, Any]:
         "image_id": table.image_id,
         "caption_id": table.caption_id,
         "contributions": _plain(table.contributions),
+        "history": _plain(table.history),
     }
 
 

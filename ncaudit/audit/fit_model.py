@@ -1,11 +1,12 @@
-"""Fitting the audit model: plant, cross-fit, calibrate, check."""
+"""Fitting the audit model: plant, cross-fit, take part, calibrate, check."""
 
 from collections.abc import Callable
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
+from ncaudit.audit.evidence import Trained, held_out_evidence, trained_evidence
 from ncaudit.audit.model import AuditModel, FitTable, signal_columns, sorted_table
+from ncaudit.audit.self_check import check_itself, thinned
 from ncaudit.calibration.two_groups import (
     Evidence,
     TwoGroups,
@@ -15,25 +16,25 @@ from ncaudit.calibration.two_groups import (
 )
 from ncaudit.config import FitConfig, as_plain
 from ncaudit.errors import FitError
-from ncaudit.matching.bank import BankScores, draw_bank
-from ncaudit.matching.crossfit import CrossFit, FitSet, cross_fit
+from ncaudit.matching.bank import draw_bank
+from ncaudit.matching.crossfit import cross_fit
+from ncaudit.matching.fit_set import FitSet
 from ncaudit.matching.folds import assign_folds, group_rows
+from ncaudit.matching.meta import fit_meta
 from ncaudit.matching.moments import moments_of
+from ncaudit.matching.neighbours import discrepancy, draw_reference
 from ncaudit.matching.pairs import Pairs
+from ncaudit.matching.participation import take_part
 from ncaudit.matching.planted import plant_mismatches
 from ncaudit.matching.start import shared_rotation
-from ncaudit.signals.deciding import (
-    HELD_OUT_NAMES,
-    TRAINED_NAMES,
-    held_out_signals,
-    trained_signals,
-)
+from ncaudit.report.columns import SIGNAL_NAMES
 from ncaudit.types import EncoderCard, Floats, Ints
 
 _N_RESAMPLES = 8
 _MAX_ROWS = 20_000  # evidence rows a calibration is fitted on; more change nothing
-_CHECK_SHARE = 0.25  # of the planted pairs, kept from the calibration for the self-check
 _LEAST_CHECK_AUROC = 0.7
+_LEAST_PLANTED = 500  # over all runs, where there are few pairs
+_MOST_PLANTED = 0.8  # share of the pairs, over all runs
 
 
 def fit_model(
@@ -42,6 +43,7 @@ def fit_model(
     card: EncoderCard,
     *,
     seed: int,
+    trusted: Pairs | None = None,
     on_step: Callable[[int], None] | None = None,
 ) -> AuditModel:
     """Fit heads and calibration on pairs of which some are mismatched.
@@ -51,6 +53,7 @@ def fit_model(
         config: Folds, training, banks, planted share.
         card: Encoder of the embeddings.
         seed: Root of every draw.
+        trusted: Pairs known to be matched, for MSCN; None to let it choose its own.
         on_step: Called with 1 after each of `n_fit_steps(config)` steps.
 
     Returns:
@@ -63,121 +66,139 @@ def fit_model(
     """
     if len(pairs) < config.min_pairs:
         return _start_only(pairs, config, card, seed=seed)
+    trained = train(pairs, config, card, seed=seed, trusted=trusted, on_step=on_step)
+    model = calibrate(trained, config, card, seed=seed)
+    if on_step:
+        on_step(1)
+    return model
+
+
+def n_fit_steps(config: FitConfig) -> int:
+    """Return how many steps `fit_model` reports."""
+    return config.heads.folds + config.heads.runs + 3
+
+
+def train(
+    pairs: Pairs,
+    config: FitConfig,
+    card: EncoderCard,
+    *,
+    seed: int,
+    trusted: Pairs | None = None,
+    on_step: Callable[[int], None] | None = None,
+) -> Trained:
+    """Train heads and networks and gather all signals; the slow half of `fit_model`.
+
+    Args, errors and steps are those of `fit_model`.
+    """
     try:
-        fold = assign_folds(group_rows(pairs.image_id), n_folds=config.heads.folds, seed=seed)
-        planted = plant_mismatches(pairs, fold, fraction=_fraction(pairs, config), seed=seed)
-        bank = draw_bank(pairs, config.bank, seed=seed)
-        fit_set = FitSet(pairs, fold, planted, bank)
-        fitted = cross_fit(fit_set, config, aligned=card.aligned, seed=seed, on_fold=on_step)
+        fit_set = _fit_set(pairs, config, seed=seed)
+        crossed = cross_fit(fit_set, config, aligned=card.aligned, seed=seed, on_fold=on_step)
+        parts = take_part(fit_set, crossed, config, seed=seed, on_run=on_step)
     except ValueError as error:
         raise FitError(
             f"the model could not be fitted: {error}",
             hint="Look at the embeddings: are most images or captions the same?",
         ) from error
-    return _calibrated(fit_set, fitted, config, card, seed=seed, on_step=on_step)
-
-
-def n_fit_steps(config: FitConfig) -> int:
-    """Return how many steps `fit_model` reports."""
-    return config.heads.folds + 1
-
-
-def _fraction(pairs: Pairs, config: FitConfig) -> float:
-    """Plant enough for a calibration even where there are few pairs."""
-    least = 100 / len(pairs)
-    return min(max(config.planted_fraction, least), 0.8 / config.heads.folds)
-
-
-def _calibrated(
-    fit_set: FitSet,
-    fitted: CrossFit,
-    config: FitConfig,
-    card: EncoderCard,
-    *,
-    seed: int,
-    on_step: Callable[[int], None] | None,
-) -> AuditModel:
-    inside, pair = _trained_evidence(fit_set, fitted)
-    n = len(fit_set.pairs)
-    outside = Evidence(
-        HELD_OUT_NAMES,
-        held_out_signals(fitted.held_out.neg_clip_loss[:n]),
-        np.arange(n),
-        held_out_signals(fitted.held_out.neg_clip_loss[n:]),
-    )
-    group = group_rows(fit_set.pairs.image_id)
-    fits = _fits(inside, group, seed)
-    columns = _columns(fit_set, fitted, inside, fits)
-    contributions = _mean_by_pair(pair, fits[0].contributions(inside.observed), n)
+    similarity = crossed.held_out.similarity
+    match = crossed.held_out.match_probability[: len(pairs)]
+    meta = fit_meta(fit_set, crossed.heads, match, config.meta, given=trusted, seed=seed)
     if on_step:
         on_step(1)
+    reference = draw_reference(
+        pairs,
+        similarity[: len(pairs)],
+        n_reference=config.neighbours.reference,
+        k=config.neighbours.k,
+        seed=seed,
+    )
+    far = discrepancy(reference, fit_set.everything, similarity, aligned=card.aligned)
+    if on_step:
+        on_step(1)
+    return Trained(fit_set, crossed, parts, meta, reference, far)
+
+
+def calibrate(trained: Trained, config: FitConfig, card: EncoderCard, *, seed: int) -> AuditModel:
+    """Turn signals into probabilities; the quick half of `fit_model`.
+
+    Args:
+        trained: What training gave.
+        config: `signals` are those that decide.
+        card: Encoder of the embeddings.
+        seed: Root of every draw.
+    """
+    fit_set = trained.fit_set
+    names = deciding_names(trained, config)
+    inside = trained_evidence(trained, names)
+    group = group_rows(fit_set.pairs.image_id)
+    fits = _fits(inside, group, seed)
+    columns = _columns(trained, inside, fits)
+    contributions = _mean_by_pair(
+        inside.pair, fits[0].contributions(inside.observed), len(fit_set.pairs)
+    )
+    history = np.nanmean([part.history for part in trained.parts.observed], axis=0)
     return AuditModel(
         encoder=card,
         seed=seed,
         temperature=config.heads.temperature,
-        heads=fitted.heads,
+        heads=trained.crossed.heads,
         bank=fit_set.bank,
-        deciding=TRAINED_NAMES,
-        outside=tuple(_fits(outside, group, seed)),
+        reference=trained.reference,
+        matchers=trained.meta.matchers,
+        mixture=trained.meta.mixture,
+        deciding=inside.names,
+        outside=tuple(_fits(held_out_evidence(trained, names), group, seed)),
         table=sorted_table(
-            fit_set.pairs, columns, contributions - np.median(contributions, axis=0)
+            fit_set.pairs, columns, contributions - np.median(contributions, axis=0), history.T
         ),
-        summary=_summary(inside, fitted, fits, columns["p_mismatch"], seed),
+        summary=_summary(trained, inside, fits, seed),
         config=as_plain(config),
     )
 
 
-def _trained_evidence(fit_set: FitSet, fitted: CrossFit) -> tuple[Evidence, Ints]:
-    """Pair the held-out loss with what each run's training left behind."""
-    n = len(fit_set.pairs)
-    loss = fitted.held_out.neg_clip_loss
-    rows, pair = [], []
-    for run in fitted.observed:
-        took_part = np.flatnonzero(~np.isnan(run.loss))
-        rows.append(
-            trained_signals(
-                loss[:n][took_part],
-                run.loss[took_part],
-                run.match[took_part],
-                run.label[took_part],
-            )
-        )
-        pair.append(took_part)
-    one = fitted.planted
-    planted = trained_signals(loss[n:], one.loss, one.match, one.label)
-    owner = np.concatenate(pair)
-    return Evidence(TRAINED_NAMES, np.concatenate(rows), owner, planted), owner
+def deciding_names(trained: Trained, config: FitConfig) -> tuple[str, ...]:
+    """Return the signals that decide.
+
+    A network that chose its own trusted pairs repeats what the heads say, with noise of
+    its own: MSCN decides where people vouched for pairs, or where it was asked for alone.
+    """
+    if trained.meta.trusted == "given":
+        return config.signals
+    return tuple(name for name in config.signals if name != "mscn_similarity") or config.signals
+
+
+def _fit_set(pairs: Pairs, config: FitConfig, *, seed: int) -> FitSet:
+    n_folds, runs = config.heads.folds, config.heads.runs
+    block = assign_folds(group_rows(pairs.image_id), n_folds=2 * n_folds, seed=seed)
+    # Plant enough for a calibration even where there are few pairs.
+    fraction = max(config.planted_fraction, _LEAST_PLANTED / runs / len(pairs))
+    fraction = min(fraction, _MOST_PLANTED / runs)
+    planted = plant_mismatches(pairs, block, n_runs=runs, fraction=fraction, seed=seed)
+    drawn = draw_bank(len(pairs), config.bank, seed=seed)
+    return FitSet(pairs, block % n_folds, block // n_folds, planted, drawn, runs)
 
 
 def _fits(evidence: Evidence, group: Ints, seed: int) -> list[TwoGroups]:
     """Fit once on the evidence, then on resamples of it."""
-    small = _thin(evidence, _MAX_ROWS, seed)
-    fits = resample(_thin(small, _MAX_ROWS // 2, seed), group, n_resamples=_N_RESAMPLES, seed=seed)
+    small = thinned(evidence, _MAX_ROWS, seed)
+    half = thinned(small, _MAX_ROWS // 2, seed)
+    fits = resample(half, group, n_resamples=_N_RESAMPLES, seed=seed)
     return [fit_two_groups(small), *fits]
 
 
-def _thin(evidence: Evidence, n_rows: int, seed: int) -> Evidence:
-    rng = np.random.default_rng([seed, 6])
-    keep = np.sort(rng.permutation(len(evidence.observed))[:n_rows])
-    null = np.sort(rng.permutation(len(evidence.planted))[:n_rows])
-    return Evidence(
-        evidence.names, evidence.observed[keep], evidence.pair[keep], evidence.planted[null]
-    )
-
-
-def _columns(
-    fit_set: FitSet, fitted: CrossFit, inside: Evidence, fits: list[TwoGroups]
-) -> dict[str, Floats]:
+def _columns(trained: Trained, inside: Evidence, fits: list[TwoGroups]) -> dict[str, Floats]:
     """Return every number the table shows of the fit pairs."""
-    n = len(fit_set.pairs)
-    columns = {name: values[:n] for name, values in signal_columns(fitted.held_out).items()}
-    columns["crcl_label"] = np.nanmean([run.label for run in fitted.observed], axis=0)
-    columns["crcl_match_probability"] = np.nanmean([run.match for run in fitted.observed], axis=0)
+    n = len(trained.fit_set.pairs)
+    said = signal_columns(trained.crossed.held_out) | trained.held_out
+    columns = {name: values[:n] for name, values in said.items()}
+    columns["mscn_clean_posterior"] = trained.meta.mixture.posterior(columns["mscn_similarity"])
+    parts = trained.parts.observed
+    columns["crcl_label"] = np.nanmean([part.label for part in parts], axis=0)
+    columns["crcl_match_probability"] = np.nanmean([part.match for part in parts], axis=0)
     draws = np.stack([fit.p_mismatch(inside.observed) for fit in fits])
     p = _mean_by_pair(inside.pair, draws[0][:, None], n)[:, 0]
     low, high = _interval(inside.pair, draws, n)
-    columns |= {"p_mismatch": p, "p_low": np.minimum(low, p), "p_high": np.maximum(high, p)}
-    return columns
+    return columns | {"p_mismatch": p, "p_low": np.minimum(low, p), "p_high": np.maximum(high, p)}
 
 
 def _interval(pair: Ints, draws: Floats, n: int) -> tuple[Floats, Floats]:
@@ -202,11 +223,12 @@ def _mean_by_pair(pair: Ints, values: Floats, n: int) -> Floats:
 
 
 def _summary(
-    inside: Evidence, fitted: CrossFit, fits: list[TwoGroups], p: Floats, seed: int
+    trained: Trained, inside: Evidence, fits: list[TwoGroups], seed: int
 ) -> dict[str, object]:
     share = share_interval(fits[0], fits[1:])
-    check = _self_check(inside, seed)
-    separable = check["auroc"] >= _LEAST_CHECK_AUROC
+    check = check_itself(inside, n_rows=_MAX_ROWS // 2, seed=seed)
+    separable = float(check["auroc"]) >= _LEAST_CHECK_AUROC  # type: ignore[arg-type]
+    crossed = trained.crossed
     return {
         "estimated_noise_rate": share.estimate,
         "noise_rate_low": share.low,
@@ -217,35 +239,13 @@ def _summary(
         if separable
         else "Planted mismatches cannot be told from the pairs: p_mismatch means nothing here.",
         "assumption": "mismatches look like captions drawn at random from the same shards",
-        "heads": "trained" if fitted.is_trained else "start",
-        "start_auroc": fitted.start_auroc,
-        "heads_auroc": fitted.heads_auroc,
-        "ridge": fitted.ridge,
-        "n_fit": len(p),
-    }
-
-
-def _self_check(inside: Evidence, seed: int) -> dict[str, float]:
-    """Score planted mismatches that the calibration did not see.
-
-    The observed pairs they are compared with hold mismatches of their own; the AUROC is
-    corrected for the estimated share of these.
-    """
-    rng = np.random.default_rng([seed, 7])
-    order = rng.permutation(len(inside.planted))
-    n_check = max(1, round(_CHECK_SHARE * len(order)))
-    rest = Evidence(inside.names, inside.observed, inside.pair, inside.planted[order[n_check:]])
-    fit = fit_two_groups(_thin(rest, _MAX_ROWS // 2, seed))
-    planted = fit.p_mismatch(inside.planted[order[:n_check]])
-    observed = fit.p_mismatch(inside.observed)
-    truth = np.append(np.ones(n_check), np.zeros(len(observed)))
-    auroc = float(roc_auc_score(truth, np.append(planted, observed)))
-    flagged = observed[observed >= 0.5]
-    return {
-        "n_planted": n_check,
-        "auroc": min(1.0, (auroc - fit.share / 2) / (1 - fit.share)),
-        "recall_at_half": float(np.mean(planted >= 0.5)),
-        "precision_at_half": float(flagged.mean()) if len(flagged) else 1.0,
+        "heads": "trained" if crossed.is_trained else "start",
+        "start_auroc": crossed.start_auroc,
+        "heads_auroc": crossed.heads_auroc,
+        "ridge": crossed.ridge,
+        "meta": trained.meta.trusted,
+        "n_trusted": trained.meta.n_trusted,
+        "n_fit": len(trained.fit_set.pairs),
     }
 
 
@@ -259,19 +259,27 @@ def _start_only(pairs: Pairs, config: FitConfig, card: EncoderCard, *, seed: int
         )
     heads = shared_rotation(moments_of(pairs, aligned=True), dim=pairs.image.shape[1])
     nothing = np.zeros(0, np.uint64)
-    names = ("p_mismatch", "p_low", "p_high", "crcl_label", "crcl_match_probability")
-    empty = {name: np.zeros(0, np.float32) for name in names}
-    bank = draw_bank(pairs, config.bank, seed=seed)
-    columns = empty | {name: np.zeros(0, np.float32) for name in signal_columns(_no_scores())}
+    names = ("p_mismatch", "p_low", "p_high", *SIGNAL_NAMES)
+    columns = {name: np.zeros(0, np.float32) for name in names}
+    bank = draw_bank(len(pairs), config.bank, seed=seed).of(pairs)
     return AuditModel(
         encoder=card,
         seed=seed,
         temperature=config.heads.temperature,
         heads=(heads,),
         bank=bank,
-        deciding=TRAINED_NAMES,
+        reference=None,
+        matchers=(),
+        mixture=None,
+        deciding=config.signals,
         outside=(),
-        table=FitTable(nothing, nothing, columns, np.zeros((0, len(TRAINED_NAMES)), np.float32)),
+        table=FitTable(
+            nothing,
+            nothing,
+            columns,
+            np.zeros((0, len(config.signals)), np.float32),
+            np.zeros((0, 0), np.float32),
+        ),
         summary={
             "separable": False,
             "banner": f"{len(pairs)} pairs are too few to fit ({config.min_pairs} are needed): "
@@ -280,8 +288,3 @@ def _start_only(pairs: Pairs, config: FitConfig, card: EncoderCard, *, seed: int
         },
         config=as_plain(config),
     )
-
-
-def _no_scores() -> BankScores:
-    empty = np.zeros(0, np.float32)
-    return BankScores(**dict.fromkeys(BankScores.__dataclass_fields__, empty))

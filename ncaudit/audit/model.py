@@ -7,10 +7,13 @@ import numpy as np
 
 from ncaudit.calibration.two_groups import TwoGroups
 from ncaudit.matching.bank import BankScores, ReferenceBank, score_against_bank
+from ncaudit.matching.beta_mixture import BetaMixture
 from ncaudit.matching.heads import Heads
+from ncaudit.matching.meta import Matcher, judge
+from ncaudit.matching.neighbours import NeighbourReference, discrepancy
 from ncaudit.matching.pairs import Pairs
-from ncaudit.signals.deciding import held_out_signals
-from ncaudit.types import EncoderCard, Floats, Ints
+from ncaudit.signals.deciding import stack_signals
+from ncaudit.types import Bools, EncoderCard, Floats, Ints
 
 # Contributions to the log odds, above the typical pair's, that are named as reasons.
 REASON_RISE = 0.5
@@ -27,6 +30,7 @@ class Scores:
         signals: Column name to values of shape (n,).
         reasons: `;`-joined codes, n of them.
         in_fit: True if the pair was among those the model was fitted on, shape (n,).
+        history: SCC labels after each epoch, NaN outside the fit, shape (n, epochs).
     """
 
     p_mismatch: Floats
@@ -34,7 +38,8 @@ class Scores:
     p_high: Floats
     signals: dict[str, Floats]
     reasons: list[str]
-    in_fit: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    in_fit: Bools
+    history: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,12 +51,14 @@ class FitTable:
         caption_id: Shape (n,), uint64.
         columns: Column name to values of shape (n,): every signal and the probabilities.
         contributions: What each deciding signal added to the log odds, shape (n, s).
+        history: SCC labels after each epoch of training, shape (n, epochs).
     """
 
     image_id: Ints
     caption_id: Ints
     columns: dict[str, Floats]
     contributions: Floats
+    history: Floats
 
     def find(self, pairs: Pairs) -> Ints:
         """Return the row of each pair, or -1 where it is not one of ours, shape (n,)."""
@@ -75,6 +82,9 @@ class AuditModel:
         temperature: tau of every softmax.
         heads: One per fold.
         bank: Reference banks.
+        reference: Where neighbours are looked for; None if there were too few pairs to fit.
+        matchers: MSCN's networks and the fold whose heads they go with.
+        mixture: Beta mixture over `mscn_similarity`; None as above.
         deciding: Names of the signals of the in-fit calibration.
         outside: Calibrations for pairs outside the fit: the first decides, the others
             give the interval. Empty if there were too few pairs to fit.
@@ -88,6 +98,9 @@ class AuditModel:
     temperature: float
     heads: tuple[Heads, ...]
     bank: ReferenceBank
+    reference: NeighbourReference | None
+    matchers: tuple[Matcher, ...]
+    mixture: BetaMixture | None
     deciding: tuple[str, ...]
     outside: tuple[TwoGroups, ...]
     table: FitTable
@@ -104,6 +117,8 @@ class AuditModel:
         for name, values in self.table.columns.items():
             columns[name][known] = values[rows[known]]
         contributions[known] = self.table.contributions[rows[known]]
+        history = np.full((len(pairs), self.table.history.shape[1]), np.nan, np.float32)
+        history[known] = self.table.history[rows[known]]
         if len(fresh):
             new = self._score_outside(pairs.take(fresh))
             for name, values in new.items():
@@ -111,7 +126,7 @@ class AuditModel:
         probabilities = [columns.pop(name) for name in ("p_mismatch", "p_low", "p_high")]
         reasons = _reasons(self.deciding, contributions, probabilities[0])
         p, low, high = probabilities
-        return Scores(p, low, high, columns, reasons, rows >= 0)
+        return Scores(p, low, high, columns, reasons, rows >= 0, history)
 
     def _score_outside(self, pairs: Pairs) -> dict[str, Floats]:
         """Average every fold's scores; the label is one SCC step from the match probability."""
@@ -120,14 +135,25 @@ class AuditModel:
         label = scores.match_probability
         found["crcl_match_probability"] = label
         found["crcl_label"] = np.where(label < _floor(self.config), 0.0, label)
-        if self.outside:
-            signals = held_out_signals(scores.neg_clip_loss)
-            draws = np.stack([each.p_mismatch(signals) for each in self.outside])
-            found["p_mismatch"] = draws[0]
-            found["p_low"], found["p_high"] = np.quantile(draws, [0.1, 0.9], axis=0)
-            found["p_low"] = np.minimum(found["p_low"], draws[0])
-            found["p_high"] = np.maximum(found["p_high"], draws[0])
-        return found
+        if self.reference is None or self.mixture is None:
+            return found
+        found["neighbour_discrepancy"] = discrepancy(
+            self.reference, pairs, scores.similarity, aligned=self.encoder.aligned
+        )
+        each = [judge(one.network, self.heads[one.fold], pairs) for one in self.matchers]
+        found["mscn_similarity"] = np.mean(each, axis=0)
+        found["mscn_clean_posterior"] = self.mixture.posterior(found["mscn_similarity"])
+        return found | self._probabilities(found)
+
+    def _probabilities(self, found: dict[str, Floats]) -> dict[str, Floats]:
+        signals = stack_signals(found, self.outside[0].names)
+        draws = np.stack([each.p_mismatch(signals) for each in self.outside])
+        low, high = np.quantile(draws, [0.1, 0.9], axis=0)
+        return {
+            "p_mismatch": draws[0],
+            "p_low": np.minimum(low, draws[0]),
+            "p_high": np.maximum(high, draws[0]),
+        }
 
     def bank_scores(self, pairs: Pairs) -> BankScores:
         """Return the mean of what each fold's heads say against the banks."""
@@ -161,7 +187,9 @@ def _identity(image_id: Ints, caption_id: Ints) -> Ints:
     return mixed
 
 
-def sorted_table(pairs: Pairs, columns: dict[str, Floats], contributions: Floats) -> FitTable:
+def sorted_table(
+    pairs: Pairs, columns: dict[str, Floats], contributions: Floats, history: Floats
+) -> FitTable:
     """Return a table in the order that `FitTable.find` needs."""
     order = np.argsort(_identity(pairs.image_id, pairs.caption_id), kind="stable")
     return FitTable(
@@ -169,6 +197,7 @@ def sorted_table(pairs: Pairs, columns: dict[str, Floats], contributions: Floats
         pairs.caption_id[order],
         {name: values[order].astype(np.float32) for name, values in columns.items()},
         contributions[order].astype(np.float32),
+        history[order].astype(np.float32),
     )
 
 

@@ -38,6 +38,7 @@ def shard_table(shard: str, folder: Path, scores: Scores | None) -> dict[str, An
     p = {"p_mismatch": scores.p_mismatch, "p_low": scores.p_low, "p_high": scores.p_high}
     columns = p | scores.signals | {"reasons": scores.reasons, "in_fit": scores.in_fit}
     columns["verdict"] = verdicts(**p)
+    columns["crcl_label_history"] = _lists(scores.history)
     return table | {name: _spread(values, scored) for name, values in columns.items()}
 
 
@@ -53,6 +54,11 @@ def verdicts(p_mismatch: Floats, p_low: Floats, p_high: Floats) -> list[str | No
         None if np.isnan(p) else str(verdict)
         for p, verdict in zip(p_mismatch, chosen, strict=True)
     ]
+
+
+def _lists(history: Floats) -> list[list[float] | None]:
+    """Return the labels of each pair as a list; None where it was not trained on."""
+    return [None if np.isnan(row).any() else row.tolist() for row in history]
 
 
 def _spread(values: Any, scored: Bools) -> Any:

@@ -14,7 +14,7 @@ from ncaudit.config import BankConfig
 from ncaudit.matching.energy import RowScores, bank_rows, row_energy, score_rows
 from ncaudit.matching.heads import Heads
 from ncaudit.matching.pairs import Pairs
-from ncaudit.types import Bools, Floats
+from ncaudit.types import Bools, Floats, Ints
 
 _CHUNK_ROWS = 2048  # rows of one bank at a time: a few MB, which stays in the cache
 
@@ -63,19 +63,44 @@ class BankScores:
         return mean
 
 
-def draw_bank(pairs: Pairs, config: BankConfig, *, seed: int) -> ReferenceBank:
+@dataclass(frozen=True, slots=True, eq=False)
+class BankDraw:
+    """Which pairs were drawn into the banks.
+
+    Attributes:
+        rows: Rows of the pairs, `repeats` times `size` of them.
+        repeats: R.
+        size: Pairs in one bank.
+        energy_size: Pairs of each bank that the energies use.
+    """
+
+    rows: Ints
+    repeats: int
+    size: int
+    energy_size: int
+
+    def of(self, pairs: Pairs, caption_row: Ints | None = None) -> ReferenceBank:
+        """Return the banks, with the captions of other rows where `caption_row` says so.
+
+        Args:
+            pairs: The pairs drawn from, n of them.
+            caption_row: Row of each pair's caption, shape (n,), or None for its own.
+        """
+        captions = self.rows if caption_row is None else caption_row[self.rows]
+        banked = pairs.recombine(self.rows, captions)
+        return ReferenceBank(banked, self.repeats, self.size, self.energy_size)
+
+
+def draw_bank(n_pairs: int, config: BankConfig, *, seed: int) -> BankDraw:
     """Draw the reference banks from the fit pairs, without replacement within a bank.
 
     With few pairs the banks shrink to half of them.
     """
     rng = np.random.default_rng([seed, 3])
-    size = min(config.loss_batch - 1, len(pairs) // 2)
-    rows = np.concatenate(
-        [rng.choice(len(pairs), size, replace=False) for _ in range(config.repeats)]
-    )
-    return ReferenceBank(
-        pairs.take(rows), config.repeats, size, min(config.energy_batch - 1, size)
-    )
+    size = min(config.loss_batch - 1, n_pairs // 2)
+    rows = [rng.choice(n_pairs, size, replace=False) for _ in range(config.repeats)]
+    energy_size = min(config.energy_batch - 1, size)
+    return BankDraw(np.concatenate(rows), config.repeats, size, energy_size)
 
 
 def score_against_bank(

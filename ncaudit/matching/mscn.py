@@ -5,9 +5,9 @@ known to be matched and from known mismatches.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from ncaudit.matching.soft_margin import (
     mean_negative_hinge,
     soft_margin_loss,
 )
+from ncaudit.types import Floats
 
 
 class RelationFeatures(nn.Module):
@@ -74,6 +75,22 @@ class MetaMatcher(nn.Module):
             for parameter in layer.parameters():
                 nn.init.uniform_(parameter, -bound, bound, generator=generator)
 
+    @classmethod
+    def restore(cls, arrays: Mapping[str, Floats]) -> Self:
+        """Return the matcher whose `state_dict` held these arrays.
+
+        Raises:
+            RuntimeError: If arrays are missing or their shapes do not fit together.
+            KeyError: If an array that tells the sizes is missing.
+        """
+        width, both = arrays["features.mix.weight"].shape
+        hidden = len(arrays["network.inner.weight"])
+        matcher = cls(both // 2, generator=torch.Generator(), width=width, hidden=hidden)
+        matcher.load_state_dict(
+            {name: torch.from_numpy(values) for name, values in arrays.items()}
+        )
+        return matcher.eval()
+
     def forward(self, images: Tensor, captions: Tensor) -> Tensor:
         """Return logits, shape (...), of embeddings of shape (..., d)."""
         logits: Tensor = self.network(self.features(images, captions))
@@ -126,7 +143,7 @@ class MetaTraining:
     clip_norm: float = 2.0
 
 
-PLAIN = MetaTraining(batch=512)
+PLAIN = MetaTraining(batch=256)
 BILEVEL = MetaTraining()
 
 

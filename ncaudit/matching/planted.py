@@ -20,7 +20,7 @@ class Planted:
     Attributes:
         row: Row whose caption is replaced, shape (m,).
         caption_row: Row the new caption comes from, shape (m,).
-        run: Run, that is held-out fold, in whose training it takes part, shape (m,).
+        run: Run in whose training it takes part, shape (m,).
     """
 
     row: Ints
@@ -35,13 +35,17 @@ class Planted:
         """Return the planted pairs themselves."""
         return observed.recombine(self.row, self.caption_row)
 
-    def of_run(self, run: int) -> "Planted":
-        """Return those that take part in one run."""
+    def caption_row_in(self, run: int, n_pairs: int) -> Ints:
+        """Return for each of n pairs the row its caption comes from in one run, shape (n,)."""
+        caption_row = np.arange(n_pairs)
         at = self.run == run
-        return Planted(self.row[at], self.caption_row[at], self.run[at])
+        caption_row[self.row[at]] = self.caption_row[at]
+        return caption_row
 
 
-def plant_mismatches(pairs: Pairs, fold: Ints, *, fraction: float, seed: int) -> Planted:
+def plant_mismatches(
+    pairs: Pairs, fold: Ints, *, n_runs: int, fraction: float, seed: int
+) -> Planted:
     """Choose for every run which pairs are replaced, and by what.
 
     The replaced pairs of a fold exchange their captions (a derangement). Both rows come
@@ -51,16 +55,17 @@ def plant_mismatches(pairs: Pairs, fold: Ints, *, fraction: float, seed: int) ->
 
     Args:
         pairs: Observed pairs.
-        fold: Fold of each pair, shape (n,); run k holds out fold k.
-        fraction: Share of all pairs replaced in each run, in (0, 1 / number of folds].
+        fold: Fold of each pair, shape (n,).
+        n_runs: Number of runs.
+        fraction: Share of all pairs replaced in each run, in (0, 1 / n_runs].
         seed: Decides the draw.
     """
     rng = np.random.default_rng([seed, 2])
-    n_folds = int(fold.max()) + 1
     order = rng.permutation(len(pairs))
+    size = round(fraction * len(pairs))
     parts = []
-    for run, share in enumerate(np.array_split(order, n_folds)):
-        rows = share[fold[share] != run][: round(fraction * len(pairs))]
+    for run in range(n_runs):
+        rows = order[run * size : (run + 1) * size]
         parts += [
             _exchange(pairs, rows[fold[rows] == each], run) for each in np.unique(fold[rows])
         ]
@@ -69,13 +74,6 @@ def plant_mismatches(pairs: Pairs, fold: Ints, *, fraction: float, seed: int) ->
         np.concatenate([part.caption_row for part in parts]),
         np.concatenate([part.run for part in parts]),
     )
-
-
-def training_pairs(pairs: Pairs, rows: Ints, planted: Planted) -> Pairs:
-    """Return the pairs at `rows` with the planted captions of one run in their places."""
-    caption_row = np.arange(len(pairs))
-    caption_row[planted.row] = planted.caption_row
-    return pairs.recombine(rows, caption_row[rows])
 
 
 def observed_and_planted(pairs: Pairs, planted: Planted) -> Pairs:

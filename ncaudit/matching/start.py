@@ -88,7 +88,8 @@ def _whiten(covariance: Floats, ridge: float) -> Floats:
 
 def _direction(factor: Floats, white: Floats) -> Floats:
     direction: Floats = scipy.linalg.solve_triangular(factor.T, white, lower=False)
-    return direction.astype(np.float32)
+    # Row-major, as a stored model has it: the order decides the last bits of a product.
+    return np.ascontiguousarray(direction, np.float32)
 
 
 def _fix_signs(left: Floats, right: Floats) -> tuple[Floats, Floats]:

@@ -6,7 +6,7 @@ This is the one place they are defined; docs/audit-csv.md is generated from it.
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["text", "integer", "number", "flag"]
+Kind = Literal["text", "integer", "number", "numbers", "flag"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,4 +165,11 @@ PART_COLUMNS = (
     Column("image_height", "integer", "pixels", "", "Height of the stored image."),
     Column("image_digest", "text", "hex", "", "First 16 hex digits of the image file's sha256."),
     Column("in_fit", "flag", "true, false", "", "The pair was among those the model saw."),
+    Column(
+        "crcl_label_history",
+        "numbers",
+        "[0, 1] each",
+        "low",
+        "`crcl_label` after each epoch of training, the last one last.",
+    ),
 )

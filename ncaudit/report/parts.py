@@ -65,6 +65,7 @@ def column_type(column: Column) -> Any:
         "text": pa.string(),
         "integer": pa.int32(),
         "number": pa.float64(),
+        "numbers": pa.list_(pa.float32()),
         "flag": pa.bool_(),
     }
     return types[column.kind]

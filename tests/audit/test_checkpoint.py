@@ -11,13 +11,15 @@ import pytest
 from ncaudit.audit.checkpoint import FORMAT, load_model, save_model
 from ncaudit.audit.fit_model import fit_model
 from ncaudit.audit.model import AuditModel
-from ncaudit.config import BankConfig, FitConfig, HeadsConfig
+from ncaudit.config import BankConfig, FitConfig, HeadsConfig, MetaConfig
 from ncaudit.errors import WeightsError
 from ncaudit.matching.pairs import concatenate
 from tests.signals.latent_pairs import card, latent_pairs
 
 CONFIG = FitConfig(
-    heads=HeadsConfig(dim=16, epochs=1, batch=128), bank=BankConfig(loss_batch=64, repeats=2)
+    heads=HeadsConfig(dim=16, epochs=1, batch=128),
+    bank=BankConfig(loss_batch=64, repeats=2),
+    meta=MetaConfig(steps=10),
 )
 PAIRS, _ = latent_pairs(300)
 FILES = {
@@ -26,6 +28,8 @@ FILES = {
     "heads.safetensors",
     "bank.safetensors",
     "fit_pairs.safetensors",
+    "reference.safetensors",
+    "mscn.safetensors",
 }
 
 

@@ -8,14 +8,16 @@ from sklearn.metrics import roc_auc_score
 
 from ncaudit.audit.fit_model import fit_model, n_fit_steps
 from ncaudit.audit.model import AuditModel, Scores
-from ncaudit.config import BankConfig, FitConfig, HeadsConfig
-from ncaudit.errors import FitError
+from ncaudit.config import BankConfig, FitConfig, HeadsConfig, MetaConfig
+from ncaudit.errors import ConfigError, FitError
 from ncaudit.matching.pairs import Pairs, concatenate
 from ncaudit.types import Bools
 from tests.signals.latent_pairs import card, latent_pairs
 
 CONFIG = FitConfig(
-    heads=HeadsConfig(dim=24, epochs=2, batch=128), bank=BankConfig(loss_batch=128, repeats=2)
+    heads=HeadsConfig(dim=24, epochs=2, batch=128),
+    bank=BankConfig(loss_batch=128, repeats=2),
+    meta=MetaConfig(steps=40),
 )
 NUMBERS = ("p_mismatch", "p_low", "p_high")
 
@@ -85,6 +87,10 @@ def test_clean_pairs_are_not_flagged() -> None:
 def test_self_check_is_a_set_of_shares(noisy: Case) -> None:
     check = dict(noisy.model.summary["self_check"])
     assert check.pop("n_planted") > 20
+    bins = check.pop("reliability")
+    assert sum(each["n_pairs"] for each in bins) == 900
+    assert all(each["low"] <= each["mean_p"] <= each["high"] for each in bins)
+    assert all(0 <= each["mismatch_rate"] <= 1 for each in bins)
     assert set(check) == {"auroc", "recall_at_half", "precision_at_half"}
     assert all(0 <= value <= 1 for value in check.values())
 
@@ -174,5 +180,38 @@ def test_images_that_are_all_the_same_cannot_be_fitted() -> None:
 def test_one_image_with_all_captions_cannot_be_fitted() -> None:
     pairs, _ = latent_pairs(300)
     one = Pairs(pairs.image, pairs.caption, np.zeros(300, np.uint64), pairs.caption_id)
-    with pytest.raises(FitError, match="1 groups for 5 folds"):
+    with pytest.raises(FitError, match="1 groups for 10 folds"):
         fit_model(one, CONFIG, card(aligned=False), seed=0)
+
+
+def test_labels_of_every_epoch_are_kept_for_pairs_of_the_fit(case: Case) -> None:
+    strangers, _ = latent_pairs(5, seed=6)
+    mixed = case.model.score(concatenate([strangers, case.pairs]))
+    assert mixed.history.shape == (905, 2)
+    assert np.isnan(mixed.history[:5]).all()
+    np.testing.assert_allclose(mixed.history[5:, -1], mixed.signals["crcl_label"][5:], rtol=1e-5)
+
+
+def test_other_signals_can_decide() -> None:
+    pairs, wrong = latent_pairs(900)
+    config = dataclasses.replace(CONFIG, signals=("neg_clip_loss", "crcl_label"))
+    model = fit_model(pairs, config, card(aligned=False), seed=0)
+    assert model.deciding == config.signals
+    assert model.outside[0].names == ("neg_clip_loss",)
+    assert roc_auc_score(wrong, model.score(pairs).p_mismatch) > 0.95
+
+
+def test_signals_that_cannot_decide_are_refused() -> None:
+    for signals in ((), ("similarity",)):
+        with pytest.raises(ConfigError, match="cannot decide"):
+            dataclasses.replace(CONFIG, signals=signals)
+
+
+def test_trusted_pairs_teach_the_network_and_the_summary_says_so(case: Case) -> None:
+    pairs, _ = latent_pairs(900)
+    trusted, _ = latent_pairs(300, noise=0.0, seed=9)
+    model = fit_model(pairs, CONFIG, card(aligned=False), seed=0, trusted=trusted)
+    assert (case.model.summary["meta"], model.summary["meta"]) == ("self", "given")
+    assert model.summary["n_trusted"] == 300
+    assert "mscn_similarity" in model.deciding
+    assert "mscn_similarity" not in case.model.deciding

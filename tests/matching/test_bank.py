@@ -23,7 +23,9 @@ from tests.signals.latent_pairs import latent_pairs
 TAU = 0.05
 PAIRS, WRONG = latent_pairs(400)
 HEADS = ridge_cca(moments_of(PAIRS, aligned=False), dim=20, ridge=1.0)
-BANK = draw_bank(PAIRS, BankConfig(energy_batch=16, loss_batch=64, repeats=3), seed=0)
+BANK = draw_bank(len(PAIRS), BankConfig(energy_batch=16, loss_batch=64, repeats=3), seed=0).of(
+    PAIRS
+)
 
 
 def scored(pairs: Pairs, bank: ReferenceBank = BANK) -> BankScores:
@@ -126,7 +128,7 @@ def test_quick_loss_is_the_loss_against_the_first_bank() -> None:
 
 def test_bank_is_drawn_by_the_seed_without_repeats_inside_one() -> None:
     config = BankConfig(energy_batch=16, loss_batch=64, repeats=3)
-    again, other = (draw_bank(PAIRS, config, seed=seed) for seed in (0, 1))
+    again, other = (draw_bank(len(PAIRS), config, seed=seed).of(PAIRS) for seed in (0, 1))
     np.testing.assert_array_equal(again.pairs.image_id, BANK.pairs.image_id)
     assert not np.array_equal(other.pairs.image_id, BANK.pairs.image_id)
     for part in np.split(BANK.pairs.image_id, 3):
@@ -134,7 +136,7 @@ def test_bank_is_drawn_by_the_seed_without_repeats_inside_one() -> None:
 
 
 def test_few_pairs_shrink_the_banks() -> None:
-    bank = draw_bank(PAIRS.take(np.arange(20)), BankConfig(), seed=0)
+    bank = draw_bank(20, BankConfig(), seed=0).of(PAIRS.take(np.arange(20)))
     assert (bank.size, bank.energy_size, bank.repeats, len(bank.pairs)) == (10, 10, 4, 40)
 
 

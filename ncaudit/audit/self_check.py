@@ -1,0 +1,83 @@
+"""The self-check: how well a model finds mismatches that its calibration has not seen."""
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from ncaudit.calibration.two_groups import Evidence, fit_two_groups
+from ncaudit.types import Floats
+
+_CHECK_SHARE = 0.25  # of the planted pairs, kept from the calibration
+_EDGES = np.linspace(0.0, 1.0, 11)
+
+
+def thinned(evidence: Evidence, n_rows: int, seed: int) -> Evidence:
+    """Return a seeded sample of the rows, at most `n_rows` observed and planted each."""
+    rng = np.random.default_rng([seed, 6])
+    keep = np.sort(rng.permutation(len(evidence.observed))[:n_rows])
+    null = np.sort(rng.permutation(len(evidence.planted))[:n_rows])
+    return Evidence(
+        evidence.names, evidence.observed[keep], evidence.pair[keep], evidence.planted[null]
+    )
+
+
+def check_itself(evidence: Evidence, *, n_rows: int, seed: int) -> dict[str, object]:
+    """Score planted mismatches that the calibration did not see.
+
+    The observed pairs they are compared with hold mismatches of their own; the AUROC is
+    corrected for the estimated share of these.
+
+    Args:
+        evidence: Signals of observed and planted pairs.
+        n_rows: Rows that the calibration is fitted on, at most.
+        seed: Decides which planted pairs are held out.
+
+    Returns:
+        `n_planted`, `auroc`, `recall_at_half`, `precision_at_half`, and `reliability`: for
+        bins of `p_mismatch` how many pairs are there, their mean, and the share of
+        mismatches among them that the held-out planted pairs suggest.
+    """
+    rng = np.random.default_rng([seed, 7])
+    order = rng.permutation(len(evidence.planted))
+    n_check = max(1, round(_CHECK_SHARE * len(order)))
+    kept = evidence.planted[order[n_check:]]
+    rest = Evidence(evidence.names, evidence.observed, evidence.pair, kept)
+    fit = fit_two_groups(thinned(rest, n_rows, seed))
+    planted = fit.p_mismatch(evidence.planted[order[:n_check]])
+    n_pairs = int(evidence.pair.max()) + 1
+    count = np.bincount(evidence.pair, minlength=n_pairs)
+    observed = np.bincount(evidence.pair, fit.p_mismatch(evidence.observed), n_pairs)
+    observed = observed[count > 0] / count[count > 0]
+    truth = np.append(np.ones(n_check), np.zeros(len(observed)))
+    auroc = float(roc_auc_score(truth, np.append(planted, observed)))
+    flagged = observed[observed >= 0.5]
+    return {
+        "n_planted": n_check,
+        "auroc": min(1.0, (auroc - fit.share / 2) / (1 - fit.share)),
+        "recall_at_half": float(np.mean(planted >= 0.5)),
+        "precision_at_half": float(flagged.mean()) if len(flagged) else 1.0,
+        "reliability": _reliability(observed, planted, fit.share),
+    }
+
+
+def _reliability(observed: Floats, planted: Floats, share: float) -> list[dict[str, float]]:
+    """Compare `p_mismatch` with the share of mismatches that planted pairs suggest.
+
+    Where mismatches are distributed as planted pairs are, a bin that holds a share f0 of
+    the planted and f of the observed pairs holds mismatches at a rate of `share` f0 / f.
+    """
+    n_planted, _ = np.histogram(planted, _EDGES)
+    n_observed, _ = np.histogram(observed, _EDGES)
+    sums, _ = np.histogram(observed, _EDGES, weights=observed)
+    return [
+        {
+            "low": float(_EDGES[at]),
+            "high": float(_EDGES[at + 1]),
+            "n_pairs": int(n),
+            "mean_p": float(sums[at] / n),
+            "mismatch_rate": float(
+                min(1.0, share * (n_planted[at] / len(planted)) / (n / len(observed)))
+            ),
+        }
+        for at, n in enumerate(n_observed)
+        if n
+    ]

@@ -1,0 +1,123 @@
+"""The neighbours of a pair in the raw spaces of its two towers, found with FAISS.
+
+Neighbours in the matching space would only repeat what the matching says; those in the
+frozen spaces of images and of captions are evidence of their own.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ncaudit.matching.heads import image_features
+from ncaudit.matching.lemon import Neighbours, neighbour_discrepancy
+from ncaudit.matching.pairs import Pairs
+from ncaudit.types import Bools, Floats, Ints
+
+_SPARE = 16  # neighbours looked up beyond k, since captions of the same image do not count
+_CHUNK_ROWS = 2048
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NeighbourReference:
+    """Pairs among which neighbours are looked for.
+
+    Attributes:
+        pairs: r pairs of the fit.
+        distance: 1 - cosine of each in the matching space, held out, shape (r,), float32.
+        k: Neighbours that count in each modality.
+    """
+
+    pairs: Pairs
+    distance: Floats
+    k: int
+
+
+def draw_reference(
+    pairs: Pairs, similarity: Floats, *, n_reference: int, k: int, seed: int
+) -> NeighbourReference:
+    """Draw the reference from the fit pairs; all of them if there are no more.
+
+    Args:
+        pairs: Observed pairs, n of them.
+        similarity: Their held-out cosines in the matching space, shape (n,).
+        n_reference: Pairs to draw at most.
+        k: Neighbours that count.
+        seed: Decides the draw.
+    """
+    rng = np.random.default_rng([seed, 8])
+    rows = np.sort(rng.permutation(len(pairs))[:n_reference])
+    return NeighbourReference(pairs.take(rows), (1.0 - similarity[rows]).astype(np.float32), k)
+
+
+def discrepancy(
+    reference: NeighbourReference, pairs: Pairs, similarity: Floats, *, aligned: bool
+) -> Floats:
+    """Return how little the partners of a pair's neighbours resemble its own partner.
+
+    Pairs of the same image or the same caption are no neighbours: captions that move
+    together with their image would vouch for each other.
+
+    Args:
+        reference: Where neighbours are looked for.
+        pairs: Pairs to judge, n of them.
+        similarity: Their cosines in the matching space, not trained on, shape (n,).
+        aligned: Whether the towers share a space, see `image_features`.
+
+    Returns:
+        LEMoN's score, shape (n,), float32; high is bad.
+
+    Source:
+        Zhang et al., ICML 2025, arXiv:2407.18941 (LEMoN), fixed weights.
+
+    Differs from the source:
+        Distances of pairs are those of the matching space; neighbours of the same image
+        or caption do not count; a seeded sample of the pairs stands for all.
+    """
+    images = image_features(reference.pairs.image, aligned=aligned)
+    captions = reference.pairs.caption.astype(np.float32)
+    image_index, caption_index = _index(images), _index(captions)
+    out = np.empty(len(pairs), np.float32)
+    for at, chunk in pairs.chunks(_CHUNK_ROWS):
+        image = image_features(chunk.image, aligned=aligned)
+        caption = chunk.caption.astype(np.float32)
+        near_image = _search(reference, image_index, image, chunk)
+        near_caption = _search(reference, caption_index, caption, chunk)
+        out[at] = neighbour_discrepancy(
+            (1.0 - similarity[at]).astype(np.float64),
+            _neighbours(reference, near_image, caption, captions),
+            _neighbours(reference, near_caption, image, images),
+        )
+    return out
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Near:
+    """Reference rows near n pairs, most similar first, and which of them do not count."""
+
+    row: Ints
+    cosine: Floats
+    left_out: Bools
+
+
+def _index(rows: Floats) -> object:
+    import faiss
+
+    index = faiss.IndexFlatIP(rows.shape[1])
+    index.add(np.ascontiguousarray(rows, np.float32))
+    return index
+
+
+def _search(reference: NeighbourReference, index: object, queries: Floats, chunk: Pairs) -> _Near:
+    n_wanted = min(reference.k + _SPARE, len(reference.pairs))
+    cosine, row = index.search(np.ascontiguousarray(queries), n_wanted)  # type: ignore[attr-defined]
+    left_out = reference.pairs.image_id[row] == chunk.image_id[:, None]
+    left_out |= reference.pairs.caption_id[row] == chunk.caption_id[:, None]
+    left_out |= np.cumsum(~left_out, axis=1) > reference.k
+    return _Near(row, cosine, left_out)
+
+
+def _neighbours(
+    reference: NeighbourReference, near: _Near, own: Floats, partners: Floats
+) -> Neighbours:
+    cosine = np.einsum("nkd,nd->nk", partners[near.row], own)
+    return Neighbours(1.0 - near.cosine, 1.0 - cosine, reference.distance[near.row], near.left_out)
