@@ -233,7 +233,7 @@ def _participation(
     fit_set: FitSet, runs: Sequence[Trained], config: FitConfig
 ) -> tuple[tuple[Participation, ...], Participation]:
     """Sort what training left behind into observed pairs by run and planted pairs."""
-    epochs, n_planted = config.heads.epochs, len(fit_set.planted)
+    epochs, n_planted = config.heads.n_epochs, len(fit_set.planted)
     observed, planted = [], _nothing(epochs, n_planted)
     for run, trained in enumerate(runs):
         rows = fit_set.rows_of_run(run)
