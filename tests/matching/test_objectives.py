@@ -38,7 +38,7 @@ def config(**settings: Any) -> HeadsConfig:
 
 
 def srem(similarity: Tensor, settings: HeadsConfig, **changed: Any) -> Tensor:
-    arguments = {"is_clean": CLEAN, "margins": MARGINS, "mask": MASK} | changed
+    arguments: dict[str, Any] = {"is_clean": CLEAN, "margins": MARGINS, "mask": MASK} | changed
     return srem_loss(similarity, config=settings, **arguments)
 
 
