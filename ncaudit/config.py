@@ -1,7 +1,7 @@
 """Settings of a run: frozen, printable, and part of what identifies its outputs."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ncaudit.errors import ConfigError
 
@@ -16,6 +16,45 @@ DECIDING = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SremConfig:
+    """What the objective `srem` adds; every choice the paper leaves open is a setting.
+
+    Energies are relative: U + tau ln B, 0 for a pair that resembles nothing in its batch.
+
+    Attributes:
+        filtration: `mixture` (two Gaussians on U) or `margin` (U below `threshold`).
+        threshold: Greatest relative U of a clean pair, for `margin`.
+        top1: Whether a clean pair must also be its image's best match in the batch, in at
+            least half of the batchings.
+        repeats: R random batchings that U is averaged over.
+        hinge: a, the margin of the triplet loss on clean pairs.
+        margins: (m_c, m_n) of the energy loss, relative; None takes the mean U of either side
+            of the filtration.
+        energy_weight: lambda_E.
+        complement_weight: lambda_C.
+    """
+
+    filtration: Literal["mixture", "margin"] = "mixture"
+    threshold: float = -0.2
+    top1: bool = False
+    repeats: int = 4
+    hinge: float = 0.2
+    margins: tuple[float, float] | None = None
+    energy_weight: float = 1.0
+    complement_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        if self.margins and not self.margins[0] < self.margins[1]:
+            raise ConfigError(
+                f"energy margins {self.margins} are not in order",
+                hint="The clean pairs' margin must be below the noisy pairs'.",
+            )
+        if self.repeats < 1:
+            raise ConfigError(f"{self.repeats} batchings measure nothing", hint="Use 1 or more.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HeadsConfig:
     """How the linear heads are started and trained.
 
@@ -27,14 +66,23 @@ class HeadsConfig:
         runs: Training runs on all pairs, each with mismatches of its own planted.
         run_ridge: Ridge of a run's start, in units of the one that was taken.
         temperature: tau of the in-batch softmax.
-        epochs: Passes over the fit pairs.
+        pieces: Passes over the fit pairs in which labels are blended, for every piece; at
+            each piece the heads start again and the labels are carried on.
+        warmup: Passes with frozen labels before those of every piece.
+        labels_from: First labels: the `start`'s match probabilities, or `ones`.
+        noise_guard: If the mean match probability after the first warm-up is below this, a
+            mixture's posterior becomes the labels in its place.
         batch: Pairs in a training batch.
         learning_rate: Step of AdamW; small, because the start is already good.
         weight_decay: Decay of AdamW.
         momentum: beta of SCC, the weight of a pair's previous label.
         floor: eps of SCC; a label under it becomes 0.
+        objective: What is minimised: `crcl` or `srem`.
+        complement: Complementary term of `crcl`: ACL's own or biased learning, `cbcl`.
+        complement_bias: Which wrong partners count more in `cbcl` and in `srem`.
         complement_weight: lambda of ACL.
         clip_norm: Largest gradient norm.
+        srem: What `srem` adds.
     """
 
     folds: int = 5
@@ -43,20 +91,38 @@ class HeadsConfig:
     runs: int = 3
     run_ridge: float = 1 / 3
     temperature: float = 0.05
-    epochs: int = 4
+    pieces: tuple[int, ...] = (4,)
+    warmup: int = 0
+    labels_from: Literal["start", "ones"] = "start"
+    noise_guard: float = 0.2
     batch: int = 256
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     momentum: float = 0.8
     floor: float = 0.1
+    objective: Literal["crcl", "srem"] = "crcl"
+    complement: Literal["acl", "cbcl"] = "acl"
+    complement_bias: Literal["uniform", "similar", "dissimilar"] = "uniform"
     complement_weight: float = 5.0
     clip_norm: float = 2.0
+    srem: SremConfig = field(default_factory=SremConfig)
 
     def __post_init__(self) -> None:
         if self.folds < 2:
             raise ConfigError(f"{self.folds} folds are too few", hint="Use 2 or more.")
         if self.runs < 2:  # a pair that is replaced in the only run would have no label
             raise ConfigError(f"{self.runs} runs are too few", hint="Use 2 or more.")
+        _check_choices(self)
+        if not self.pieces or min(self.pieces) < 1 or self.warmup < 0:
+            raise ConfigError(
+                f"pieces {self.pieces} with {self.warmup} epochs of warm-up are no schedule",
+                hint="Give every piece 1 epoch or more, and the warm-up 0 or more.",
+            )
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of epochs over all pieces, warm-up included."""
+        return sum(self.pieces) + self.warmup * len(self.pieces)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,3 +237,10 @@ def as_plain(config: object) -> dict[str, Any]:
     """Return a config as nested dicts of plain values, for JSON."""
     plain: dict[str, Any] = asdict(config)  # type: ignore[call-overload]
     return plain
+
+
+def _check_choices(config: object) -> None:
+    for name, hint in get_type_hints(type(config)).items():
+        value, choices = getattr(config, name), get_args(hint)
+        if get_origin(hint) is Literal and value not in choices:
+            raise ConfigError(f"{name} is {value!r}", hint=f"Use one of: {', '.join(choices)}.")

@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ncaudit.matching.mixture import split_by_gaussians
 from ncaudit.types import Floats
 
+_LEAST_PROBABILITY = 1e-7  # ln p is not taken below this
 _ROUNDING = 1e-5  # how far float32 softmax means may be outside [0, 1]
 
 
@@ -138,6 +140,32 @@ class SccSchedule:
         if phase is LabelPhase.INITIALISED:
             return LabelUpdate(use, match_probability.clip(0.0, 1.0).astype(stored.dtype))
         return LabelUpdate(use, use)
+
+
+def guarded_labels(match_probability: Floats, *, guard: float = 0.2, seed: int = 0) -> Floats:
+    """Return the first labels of a warmed-up model: p, unless the model hardly believes in any.
+
+    Under very large noise p is low for right pairs as well, and momentum would zero them.
+    Then what counts is which of two kinds of ln p a pair belongs to.
+
+    Args:
+        match_probability: p in [0, 1], shape (n,).
+        guard: Below this mean of p the mixture's posterior is taken; 0 switches it off.
+        seed: Of the mixture.
+
+    Returns:
+        Labels in [0, 1], shape and dtype of `match_probability`. Also p if there are fewer
+        than 4 pairs or one Gaussian explains them as well as two.
+
+    Source:
+        Ours; the mixture is that of `split_by_gaussians`.
+    """
+    if match_probability.size < 4 or match_probability.mean() >= guard:
+        return match_probability
+    split = split_by_gaussians(np.log(match_probability.clip(_LEAST_PROBABILITY)), seed=seed)
+    if not split.separated:
+        return match_probability
+    return (1.0 - split.p_low).clip(0.0, 1.0).astype(match_probability.dtype)
 
 
 def n_updates_to_zero(label: float = 1.0, *, momentum: float = 0.8, floor: float = 0.1) -> int:

@@ -17,7 +17,7 @@ from ncaudit.matching.pairs import concatenate
 from tests.signals.latent_pairs import card, latent_pairs
 
 CONFIG = FitConfig(
-    heads=HeadsConfig(dim=16, epochs=1, batch=128),
+    heads=HeadsConfig(dim=16, pieces=(1,), batch=128),
     bank=BankConfig(loss_batch=64, repeats=2),
     meta=MetaConfig(steps=10),
 )

@@ -15,7 +15,7 @@ from ncaudit.types import Bools
 from tests.signals.latent_pairs import card, latent_pairs
 
 CONFIG = FitConfig(
-    heads=HeadsConfig(dim=24, epochs=2, batch=128),
+    heads=HeadsConfig(dim=24, pieces=(2,), batch=128),
     bank=BankConfig(loss_batch=128, repeats=2),
     meta=MetaConfig(steps=40),
 )

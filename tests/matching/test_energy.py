@@ -7,7 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
+from ncaudit.config import BankConfig
 from ncaudit.matching.acl import match_log_probabilities
+from ncaudit.matching.bank import draw_bank, score_against_bank
 from ncaudit.matching.energy import (
     bank_rows,
     energy_bounds,
@@ -20,7 +22,11 @@ from ncaudit.matching.energy import (
     swapped_weights,
     uncertainty,
 )
+from ncaudit.matching.moments import moments_of
+from ncaudit.matching.pairs import Pairs
+from ncaudit.matching.start import ridge_cca
 from tests.golden.make_golden import stored
+from tests.signals.latent_pairs import latent_pairs
 
 GOLDEN = stored()
 TAU = 0.05
@@ -140,6 +146,27 @@ def test_energy_of_a_full_pool_does_not_know_the_pairing(seed: int, n: int) -> N
     assert ((plain >= low - 1e-12) & (plain <= high + 1e-12)).all()
     moved = row_energy(similarity[order][:, order], temperature=TAU)
     torch.testing.assert_close(moved, plain[order])
+
+
+def test_permuting_captions_changes_energies_of_a_small_bank_but_not_of_the_full_pool() -> None:
+    pairs, _ = latent_pairs(400, noise=0.0)
+    heads = ridge_cca(moments_of(pairs, aligned=False), dim=20, ridge=1.0)
+    order = np.roll(np.arange(400), 1)
+    permuted = pairs.recombine(np.arange(400), order)
+
+    def full_pool(of: Pairs) -> torch.Tensor:
+        image, caption = (torch.from_numpy(side) for side in heads.project(of))
+        return row_energy(image @ caption.T, temperature=TAU)
+
+    torch.testing.assert_close(full_pool(permuted), full_pool(pairs), rtol=0, atol=1e-6)
+
+    bank = draw_bank(len(pairs), BankConfig(energy_batch=16, loss_batch=16, repeats=4), seed=0).of(pairs)
+    right, wrong = (
+        score_against_bank(heads, each, bank, temperature=TAU).energy_i2t
+        for each in (pairs, permuted)
+    )
+    assert np.mean(wrong - right) > 0.1
+    assert np.mean(wrong > right) > 0.8
 
 
 @given(st.integers(0, 10_000), st.floats(0.01, 2.0))

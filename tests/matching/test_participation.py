@@ -38,7 +38,7 @@ def test_labels_of_planted_pairs_end_lower(parts: Participations) -> None:
 
 def test_progress_is_told_once_a_run() -> None:
     told: list[int] = []
-    settings = config(epochs=1)
+    settings = config(pieces=(1,))
     crossed = cross_fit(SET, settings, aligned=False, seed=0)
     take_part(SET, crossed, settings, seed=0, on_run=told.append)
     assert told == [1, 1]

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 
 from ncaudit.matching.scc import (
     LabelPhase,
     SccSchedule,
+    guarded_labels,
     n_updates_to_zero,
     refine_correspondence,
 )
@@ -101,3 +102,26 @@ def test_values_outside_the_unit_interval_are_refused(bad: float) -> None:
         refine_correspondence(np.ones(2), np.ones(1))
     with pytest.raises(ValueError, match="pieces"):
         SccSchedule(pieces=())
+
+
+def test_labels_of_a_model_that_believes_are_its_match_probabilities() -> None:
+    p = np.array([0.9, 0.8, 0.1, 0.0, 0.7])
+    np.testing.assert_array_equal(guarded_labels(p), p)
+
+
+def test_guard_gives_right_pairs_high_labels_where_none_is_believed() -> None:
+    rng = np.random.default_rng(0)
+    is_right = np.arange(500) < 100
+    p = np.exp(np.where(is_right, rng.normal(-2.5, 0.3, 500), rng.normal(-7, 0.5, 500)))
+    labels = guarded_labels(p.astype(np.float32))
+    assert labels.dtype == np.float32
+    np.testing.assert_array_equal(labels > 0.5, is_right)
+    np.testing.assert_array_equal(guarded_labels(p, guard=0.0), p)
+
+
+@given(arrays(np.float64, st.integers(0, 12), elements=UNIT))
+@settings(max_examples=15, deadline=None)
+def test_guarded_labels_stay_probabilities(p: np.ndarray) -> None:
+    labels = guarded_labels(p, guard=1.0)
+    assert ((labels >= 0) & (labels <= 1)).all()
+    assert labels.shape == p.shape

@@ -1,51 +1,153 @@
 """The training loop: lower loss, honest labels, the same result for the same seed."""
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
-from ncaudit.config import HeadsConfig
-from ncaudit.matching.acl import active_complementary_loss
+from ncaudit.config import HeadsConfig, SremConfig
+from ncaudit.matching import training
 from ncaudit.matching.heads import Heads
 from ncaudit.matching.moments import moments_of
+from ncaudit.matching.objectives import crcl_loss, srem_loss
 from ncaudit.matching.start import ridge_cca
 from ncaudit.matching.training import Trained, train_heads
 from tests.signals.latent_pairs import latent_pairs
 
 PAIRS, WRONG = latent_pairs(600)
 START = ridge_cca(moments_of(PAIRS, aligned=False), dim=24, ridge=3.0)
-CONFIG = HeadsConfig(epochs=3, batch=128, learning_rate=3e-3)
+CONFIG = HeadsConfig(pieces=(3,), batch=128, learning_rate=3e-3)
 LABELS = np.ones(600, np.float32)
+FIRST = np.random.default_rng(4).random(600).astype(np.float32)
 
 
-def trained(seed: int = 0) -> Trained:
-    return train_heads(START, PAIRS, LABELS, CONFIG, seed=seed)
+MARGINS = (-0.6, -0.1)
+SREM: dict[str, Any] = {
+    "objective": "srem",
+    "learning_rate": 1e-2,
+    "srem": SremConfig(margins=MARGINS),
+}
+OBJECTIVES: dict[str, dict[str, Any]] = {
+    "acl": {},
+    "cbcl": {"complement": "cbcl", "complement_weight": 1.0},
+    "srem": SREM,
+    "srem, warmed up": SREM | {"warmup": 1, "pieces": (2,)},
+    "srem, strict": SREM
+    | {
+        "complement_bias": "dissimilar",
+        "srem": SremConfig(filtration="margin", threshold=-0.3, top1=True, margins=MARGINS),
+    },
+}
+
+
+def trained(seed: int = 0, **settings: Any) -> Trained:
+    return train_heads(START, PAIRS, LABELS, dataclasses.replace(CONFIG, **settings), seed=seed)
 
 
 TRAINED = trained()
 
 
-def loss(heads: Heads) -> float:
-    """The loss over all pairs at once, under the true labels."""
+def loss(heads: Heads, config: HeadsConfig) -> float:
+    """The loss over all pairs at once, with right pairs labelled right."""
     image, caption = (torch.from_numpy(side) for side in heads.project(PAIRS))
-    labels = torch.from_numpy((~WRONG).astype(np.float32))
-    losses = active_complementary_loss(image @ caption.T, labels, temperature=CONFIG.temperature)
-    return float(losses.mean())
+    right = torch.from_numpy(~WRONG)
+    if config.objective == "crcl":
+        return float(crcl_loss(image @ caption.T, right.float(), config).mean())
+    return float(srem_loss(image @ caption.T, right, config, margins=MARGINS))
 
 
-def test_training_lowers_the_loss() -> None:
-    assert loss(TRAINED.checkpoints[-1]) < 0.98 * loss(START)
+@pytest.mark.parametrize("settings", OBJECTIVES.values(), ids=OBJECTIVES)
+def test_training_lowers_the_loss(settings: dict[str, Any]) -> None:
+    config = dataclasses.replace(CONFIG, **settings)
+    assert loss(trained(**settings).checkpoints[-1], config) < 0.98 * loss(START, config)
+
+
+@pytest.mark.parametrize("settings", OBJECTIVES.values(), ids=OBJECTIVES)
+def test_labels_follow_the_pairs_under_every_objective(settings: dict[str, Any]) -> None:
+    labels = trained(**settings).labels
+    assert labels.shape == (3, 600)
+    assert np.all((labels >= 0) & (labels <= 1))
+    assert labels[-1][WRONG].mean() < labels[-1][~WRONG].mean() - 0.1
+
+
+def equal_heads(left: Heads, right: Heads, *, atol: float = 2e-5) -> None:
+    for name in ("image_map", "caption_map"):
+        np.testing.assert_allclose(getattr(left, name), getattr(right, name), atol=atol)
+
+
+@pytest.mark.parametrize("settings", [OBJECTIVES["acl"], OBJECTIVES["cbcl"]], ids=["acl", "cbcl"])
+def test_order_of_the_pairs_in_a_batch_does_not_matter(settings: dict[str, Any]) -> None:
+    config = dataclasses.replace(CONFIG, batch=600, **settings)
+    order = np.random.default_rng(5).permutation(600)
+    plain = train_heads(START, PAIRS, FIRST, config, seed=0)
+    moved = train_heads(START, PAIRS.take(order), FIRST[order], config, seed=0)
+    np.testing.assert_allclose(moved.labels, plain.labels[:, order], atol=1e-4)
+    equal_heads(moved.checkpoints[-1], plain.checkpoints[-1])
+
+
+def test_every_piece_starts_again_with_the_labels_of_the_last() -> None:
+    """In one batch of all pairs chance has no say, so two pieces are two trainings."""
+    config = dataclasses.replace(CONFIG, batch=600, pieces=(2,))
+    first = train_heads(START, PAIRS, FIRST, config, seed=0)
+    second = train_heads(START, PAIRS, first.labels[-1], config, seed=0)
+    whole = train_heads(START, PAIRS, FIRST, dataclasses.replace(config, pieces=(2, 2)), seed=0)
+    np.testing.assert_allclose(
+        whole.labels, np.concatenate([first.labels, second.labels]), atol=1e-4
+    )
+    assert len(whole.checkpoints) == 2
+    for got, expected in zip(whole.checkpoints, second.checkpoints, strict=True):
+        equal_heads(got, expected)
+
+
+def test_published_schedule_freezes_initialises_and_blends() -> None:
+    result = trained(pieces=(1, 2), warmup=2, labels_from="ones", noise_guard=0.0)
+    labels = result.labels
+    assert labels.shape == (HeadsConfig(pieces=(1, 2), warmup=2).n_epochs, 600) == (7, 600)
+    assert len(result.checkpoints) == 4
+    np.testing.assert_array_equal(labels[0], 1)
+    assert 0 < labels[1].min() < 0.1  # p itself: the floor acts where labels are used
+    floored = np.where(labels[2] < 0.1, 0, labels[2])
+    np.testing.assert_array_equal(labels[3], floored)
+    np.testing.assert_array_equal(labels[4], floored)
+    assert not np.array_equal(labels[5], floored)
+
+
+def test_labels_can_start_from_ones_whatever_is_given() -> None:
+    given_zeros = train_heads(
+        START, PAIRS, 0 * LABELS, dataclasses.replace(CONFIG, labels_from="ones"), seed=0
+    )
+    np.testing.assert_array_equal(given_zeros.labels, TRAINED.labels)
+
+
+def test_guard_replaces_the_labels_after_the_first_warm_up_only() -> None:
+    plain, guarded = (
+        trained(pieces=(1, 1), warmup=1, labels_from="ones", noise_guard=guard).labels
+        for guard in (0.0, 1.0)
+    )
+    assert not np.array_equal(plain[0], guarded[0])
+    assert np.all((guarded >= 0) & (guarded <= 1))
+    np.testing.assert_array_equal(guarded[2], np.where(guarded[1] < 0.1, 0, guarded[1]))
+
+
+def test_filtration_never_looks_at_all_pairs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    measure = training.relative_uncertainty
+
+    def noting(similarity: torch.Tensor, **settings: Any) -> torch.Tensor:
+        sizes.append(len(similarity))
+        return measure(similarity, **settings)
+
+    monkeypatch.setattr(training, "relative_uncertainty", noting)
+    trained(objective="srem", batch=600, pieces=(1,))
+    assert sizes == [300, 300] * SremConfig().repeats
 
 
 def test_there_is_a_checkpoint_and_a_row_of_labels_for_each_epoch() -> None:
     assert len(TRAINED.checkpoints) == 3
     assert TRAINED.labels.shape == (3, 600)
     assert TRAINED.labels.dtype == np.float32
-
-
-def test_labels_stay_in_zero_to_one_and_fall_for_mismatches() -> None:
-    assert np.all((TRAINED.labels >= 0) & (TRAINED.labels <= 1))
-    assert TRAINED.labels[-1][WRONG].mean() < TRAINED.labels[-1][~WRONG].mean()
 
 
 def test_seed_decides_the_training() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ncaudit.calibration.mixture import split_by_gaussians
+from ncaudit.matching.mixture import split_by_gaussians
 
 
 def test_two_kinds_are_separated() -> None:
