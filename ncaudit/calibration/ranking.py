@@ -31,13 +31,15 @@ class Curves:
     """Points of the ROC and the precision-recall curve on a fixed grid.
 
     Attributes:
-        grid: False positive rate, and recall, shape (g,).
+        false_positive_rate: Squares of the grid, which are dense where it matters, (g,).
         true_positive_rate: At each false positive rate, shape (g,).
+        recall: The grid, shape (g,).
         precision: At each recall, shape (g,); at recall 0 that of the highest scores.
     """
 
-    grid: Floats
+    false_positive_rate: Floats
     true_positive_rate: Floats
+    recall: Floats
     precision: Floats
 
 
@@ -103,8 +105,8 @@ def curves(score: Floats, is_mismatch: Bools, grid: Floats) -> Curves:
     recall = found / found[-1]
     best = np.maximum.accumulate((found / (found + lost))[::-1])[::-1]
     at = np.minimum(np.searchsorted(recall, grid), len(recall) - 1)
-    rates = np.interp(grid, np.append(0, lost / lost[-1]), np.append(0, recall))
-    return Curves(grid, rates, best[at])
+    rates = np.interp(grid**2, np.append(0, lost / lost[-1]), np.append(0, recall))
+    return Curves(grid**2, rates, grid, best[at])
 
 
 def _tie_groups(score: Floats) -> tuple[Ints, Ints]:

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -95,7 +95,9 @@ def bench(
 
 
 def _command() -> str:
-    return shlex.join(["ncaudit", *sys.argv[1:]])
+    from ncaudit.files import mask_secrets
+
+    return shlex.join(["ncaudit", *map(mask_secrets, sys.argv[1:])])
 
 
 def _captions_per_image(given: str) -> int | None:
@@ -119,8 +121,14 @@ def _plot(out: Path, cases: Sequence[dict[str, Any]]) -> list[str]:
     for case in cases:
         name = case["case"].replace(":", "-")
         curves = [read_json(out / "curves" / name / f"{seed}.json") for seed in case["seeds"]]
-        files += plot_case(case["case"], curves, out / "plots" / name)
+        files += plot_case(_in_words(case), curves, out / "plots" / name)
     return [str(file) for file in files]
+
+
+def _in_words(case: Mapping[str, Any]) -> str:
+    captions, noise, rate = case["case"].split(":")
+    captions = {"all": "all captions", "1": "1 caption"}.get(captions, f"{captions} captions")
+    return f"{noise} noise at {float(rate):.0%}, {captions} per image"
 
 
 def _show(out: Path, cases: Sequence[dict[str, Any]], plots: Sequence[str]) -> None:

@@ -80,10 +80,22 @@ def _roc_pr(title: str, seeds: Sequence[Curves]) -> "Figure":
         if name not in seeds[0]:
             continue
         width = 2.2 if name == "fusion" else 1.3
-        for axes, key in ((roc, "recall"), (precision, "precision")):
-            values = np.mean([seed[name][key] for seed in seeds], axis=0)
-            at = np.linspace(0, 1, len(values))
-            axes.plot(at, values, color=colour, linewidth=width, label=label)
+        # The mixture ranks like the loss it splits: dashed, both can be seen.
+        dashes = "--" if name == "gmm_on_loss" else "-"
+        for axes, x, y in (
+            (roc, "false_positive_rate", "true_positive_rate"),
+            (precision, "recall", "precision"),
+        ):
+            values = np.mean([seed[name][y] for seed in seeds], axis=0)
+            axes.plot(
+                seeds[0][name][x],
+                values,
+                color=colour,
+                linewidth=width,
+                linestyle=dashes,
+                label=label,
+                zorder=3 if name == "fusion" else 2,
+            )
     roc.plot([0, 1], [0, 1], color="#bbbbbb", linewidth=1, linestyle=":", label="random")
     roc.set(xlabel="good pairs flagged", ylabel="mismatches found", title="ROC")
     precision.set(xlabel="mismatches found", ylabel="share of flagged pairs that are mismatches")
@@ -99,16 +111,12 @@ def _reliability(title: str, seeds: Sequence[Curves]) -> "Figure":
         if any("reliability" not in seed.get(name, {}) for seed in seeds):
             continue
         label, colour = _DRAWN[name]
-        bins = np.array(
-            sorted((row for seed in seeds for row in seed[name]["reliability"]), key=_p)
-        )
+        bins = np.array([row for seed in seeds for row in seed[name]["reliability"]])
         area = 12 + 260 * bins[:, 0] / bins[:, 0].sum()
-        axes.scatter(bins[:, 1], bins[:, 2], s=area, color=colour, alpha=0.6, label=label)
+        axes.scatter(
+            bins[:, 1], bins[:, 2], s=area, color=colour, alpha=0.6, label=label, clip_on=False
+        )
     axes.set(xlabel="probability given", ylabel="share that are mismatches")
     axes.set_title("reliability; area: share of the pairs", fontsize=10)
     axes.legend(loc="upper left", fontsize=8, markerscale=0.6)
     return figure
-
-
-def _p(row: Sequence[float]) -> float:
-    return row[1]

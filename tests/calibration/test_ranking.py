@@ -65,7 +65,7 @@ def test_the_roc_curve_goes_through_sklearns_points() -> None:
     false_rate, true_rate, _ = roc_curve(truth, score)
     grid = np.linspace(0, 1, 21)
     # np.interp takes the last of points above each other; so does the curve.
-    expected = np.interp(grid, false_rate, true_rate)
+    expected = np.interp(grid**2, false_rate, true_rate)
     assert curves(score, truth, grid).true_positive_rate == pytest.approx(expected)
 
 

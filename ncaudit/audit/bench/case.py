@@ -35,7 +35,7 @@ def measure_case(
         pools: Pairs to plant noise in, and those held out for retrieval, if any.
         encoder: For captions that change.
         seed: Root of every draw.
-        stages: Told of each row that is done.
+        stages: Told of each step of the fit, and each row that is done.
 
     Returns:
         An entry of bench.json, and what its plots need by method.
@@ -45,8 +45,8 @@ def measure_case(
         InputError: If there is nothing that could be exchanged.
     """
     pool = first_captions(pools[0], case.captions_per_image)
-    _refuse_few(pool, config)
     noisy = plant_noise(pool, case.noise, case.rate, seed=seed, encode=encoder.encode_captions)
+    _refuse_few(len(noisy.pairs), config)
     task = Task(
         noisy=noisy,
         config=config.score.fit,
@@ -78,11 +78,11 @@ def measure_case(
     return entry, {each.name: yardstick.plotted(each) for each in shown}
 
 
-def _refuse_few(pool: Pool, config: BenchConfig) -> None:
+def _refuse_few(n_pairs: int, config: BenchConfig) -> None:
     least = config.score.fit.min_pairs
-    if len(pool.pairs) < least:
+    if n_pairs < least:
         raise FitError(
-            f"{len(pool.pairs)} pairs are too few for a benchmark: at least {least} are needed",
+            f"{n_pairs} pairs are too few for a benchmark: at least {least} are needed",
             hint="Give more shards, or more captions with --captions-per-image all.",
         )
 
@@ -90,7 +90,7 @@ def _refuse_few(pool: Pool, config: BenchConfig) -> None:
 def _audited(task: Task, stages: Stages) -> tuple[list[Method], dict[str, Any]]:
     """Return all methods, the fusion first, and what the model says about itself."""
     started = time.perf_counter()
-    model = fit_model(task.pairs, task.config, task.card, seed=task.seed)
+    model = fit_model(task.pairs, task.config, task.card, seed=task.seed, on_step=stages.advance)
     fitted = time.perf_counter()
     scores = model.score(task.pairs)
     scored = time.perf_counter()

@@ -68,8 +68,8 @@ class Yardstick:
         found: dict[str, Any] = {}
         if truth.any() and not truth.all():
             points = curves(score, truth, _GRID)
-            found["recall"] = _rounded(points.true_positive_rate)
-            found["precision"] = _rounded(points.precision)
+            names = ("false_positive_rate", "true_positive_rate", "recall", "precision")
+            found |= {name: _rounded(getattr(points, name)) for name in names}
         if method.is_probability:
             table = [each for each in reliability_table(score, truth) if each.n_pairs]
             found["reliability"] = [

@@ -9,6 +9,7 @@ from ncaudit.matching.pairs import Pairs
 from ncaudit.types import Bools, Floats, Ints
 
 _CHUNK_PAIRS = 1024
+_SPARE = 10  # neighbours that may turn out to share an image or a caption with the pair
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,10 +55,9 @@ def _nearest_pairs(pairs: Pairs, vectors: Floats, ids: Ints, k: int) -> Neighbou
     unique = np.ascontiguousarray(vectors[first].astype(np.float32))
     index = faiss.IndexFlatIP(unique.shape[1])
     index.add(unique)
-    # One more for the item itself, and one in case its own pair's other half excludes one.
-    n_near = min(k + 2, len(unique))
+    n_near = min(k + 1 + _SPARE, len(unique))  # the item itself is its own nearest
     cosine, near = index.search(unique, n_near)
-    listed = _listed(item, k)
+    listed = _listed(item, k + _SPARE)
     n = len(item)
     found = NeighbourRows(
         np.zeros((n, k), np.int64), np.zeros((n, k), np.float32), np.ones((n, k), bool)

@@ -21,7 +21,7 @@ from ncaudit.config import as_plain
 from ncaudit.embeddings.cache import CachedShard
 from ncaudit.engine.ledger import Ledger
 from ncaudit.errors import OutputExistsError
-from ncaudit.files import mask_secrets, read_json, write_json
+from ncaudit.files import read_json, write_json
 from ncaudit.shards.discover import discover_shards
 from ncaudit.types import ShardRef
 
@@ -104,7 +104,7 @@ class _Record:
         self._out = out
         self.embedder = embedder
         self._head = {
-            "command": mask_secrets(command),
+            "command": command,
             **machine(embedder.device),
             "encoder": embedder.encoder.card.name,
         }
@@ -148,7 +148,7 @@ def _measure_missing(
     if config.downstream:
         pool, held_out = hold_out(pool)
     for case, seed in missing:
-        stages.stage(f"{case.name} seed {seed}", None, "rows")
+        stages.stage(f"{case.name} seed {seed}", None, "steps")
         entry, plotted = measure_case(
             config, case, (pool, held_out), record.embedder.encoder, seed=seed, stages=stages
         )
