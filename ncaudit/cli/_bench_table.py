@@ -1,11 +1,13 @@
 """The tables of `ncaudit bench` on the terminal."""
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
-from ncaudit.cli._console import out, safe
+from ncaudit.cli._console import safe, say
 
 # Column of bench.json to its heading, and whether lowest and highest are shown.
 _COLUMNS = {
@@ -18,7 +20,7 @@ _COLUMNS = {
     "brier": ("Brier", False),
     "estimated_rate": ("rate", False),
 }
-_WIDTH = 160  # wider than any table here: nothing is cut where the output is no terminal
+_WIDTH = 160  # wider than any table here
 
 
 def show_case(case: Mapping[str, Any]) -> None:
@@ -45,7 +47,7 @@ def show_case(case: Mapping[str, Any]) -> None:
 def _table(
     rows: list[dict[str, Any]], columns: Mapping[str, tuple[str, bool]], *, spread: bool
 ) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("method", no_wrap=True)
     for heading, _ in columns.values():
         table.add_column(heading, justify="right", no_wrap=True)
@@ -72,5 +74,8 @@ def _number(name: str, value: float) -> str:
 
 
 def _print(title: str, table: Table) -> None:
-    out.print(f"[bold]{safe(title)}[/bold]", soft_wrap=True, highlight=False)
-    out.print(table, width=_WIDTH, crop=False, highlight=False)
+    # Rendered apart: the console would cut columns at the width of the terminal.
+    text = io.StringIO()
+    Console(file=text, width=_WIDTH, color_system=None).print(table)
+    say(title)
+    say("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
