@@ -120,8 +120,10 @@ def _plot(out: Path, cases: Sequence[dict[str, Any]]) -> list[str]:
     files = []
     for case in cases:
         name = case["case"].replace(":", "-")
-        curves = [read_json(out / "curves" / name / f"{seed}.json") for seed in case["seeds"]]
-        files += plot_case(_in_words(case), curves, out / "plots" / name)
+        kept = [out / "curves" / name / f"{seed}.json" for seed in case["seeds"]]
+        if all(file.is_file() for file in kept):
+            curves = [read_json(file) for file in kept]
+            files += plot_case(_in_words(case), curves, out / "plots" / name)
     return [str(file) for file in files]
 
 
@@ -132,9 +134,11 @@ def _in_words(case: Mapping[str, Any]) -> str:
 
 
 def _show(out: Path, cases: Sequence[dict[str, Any]], plots: Sequence[str]) -> None:
+    from ncaudit.report.plots import plots_available
+
     for case in cases:
         show_case(case)
         say()
     show_table([("results", str(out / "bench.json")), *(("plot", plot) for plot in plots)])
-    if not plots:
+    if not plots_available():
         complain("note", "plots need matplotlib: pip install 'ncaudit[plots]'", "yellow")

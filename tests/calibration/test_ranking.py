@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from ncaudit.calibration import ranking as module
@@ -15,6 +15,7 @@ def scores_and_truth(seed: int, n: int = 60) -> tuple[np.ndarray, np.ndarray]:
     return np.round(rng.normal(size=n) + truth, 1), truth
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 100))
 def test_unit_weights_give_what_sklearn_gives(seed: int) -> None:
     score, truth = scores_and_truth(seed)
@@ -23,6 +24,7 @@ def test_unit_weights_give_what_sklearn_gives(seed: int) -> None:
     assert found.average_precision[0] == pytest.approx(average_precision_score(truth, score))
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 100))
 def test_a_weight_is_a_number_of_copies(seed: int) -> None:
     score, truth = scores_and_truth(seed)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from ncaudit.matching import retrieval as module
 from ncaudit.matching.retrieval import retrieval
@@ -43,6 +43,7 @@ def test_a_model_that_maps_all_to_one_point_finds_nothing() -> None:
     assert found.rsum == 0
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 50))
 def test_chunks_change_nothing(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -54,6 +55,7 @@ def test_chunks_change_nothing(seed: int) -> None:
         assert retrieval(image, caption, owner) == whole
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 50))
 def test_the_order_of_captions_changes_nothing(seed: int) -> None:
     rng = np.random.default_rng(seed)

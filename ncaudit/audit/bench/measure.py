@@ -85,7 +85,9 @@ class Yardstick:
         names = ("auroc", "auroc_low", "auroc_high", "ap", "ap_low", "ap_high")
         if not truth.any() or truth.all():
             return dict.fromkeys((*names, "precision_at_k", "recall_at_95"))
-        ranking = weighted_ranking(score, truth, self.weights[:, at])
+        whole = len(at) == self.weights.shape[1]
+        weights = self.weights if whole else self.weights[:, at]
+        ranking = weighted_ranking(score, truth, weights)
         values = [*_interval(ranking.auroc), *_interval(ranking.average_precision)]
         return {
             **dict(zip(names, values, strict=True)),

@@ -5,7 +5,7 @@ import numpy as np
 from ncaudit.audit.noise.derange import derange
 from ncaudit.audit.noise.true_pairs import TruePairs
 from ncaudit.matching.pairs import Pairs
-from ncaudit.types import Bools, Floats, Ints
+from ncaudit.types import Bools, Ints
 
 PAIRS_PER_TOPIC = 40
 
@@ -71,19 +71,18 @@ def exchange_images(pairs: Pairs, rate: float, rng: np.random.Generator) -> Ints
     return rows
 
 
-def caption_topics(caption: Floats, *, pairs_per_topic: int = PAIRS_PER_TOPIC) -> Ints:
+def caption_topics(pairs: Pairs, *, pairs_per_topic: int = PAIRS_PER_TOPIC) -> Ints:
     """Return the cluster of each caption by mini-batch k-means, shape (n,).
 
     Args:
-        caption: Caption embeddings, shape (n, d).
+        pairs: Pairs whose caption embeddings are clustered, n of them.
         pairs_per_topic: Mean size of a cluster.
     """
     from sklearn.cluster import MiniBatchKMeans
 
-    wide = caption.astype(np.float32)
-    n_topics = min(max(1, len(wide) // pairs_per_topic), len(np.unique(wide, axis=0)))
+    n_topics = min(max(1, len(pairs) // pairs_per_topic), len(np.unique(pairs.caption_id)))
     kmeans = MiniBatchKMeans(n_topics, random_state=0, n_init=1, batch_size=4096)
-    topics: Ints = kmeans.fit_predict(wide)
+    topics: Ints = kmeans.fit_predict(pairs.caption.astype(np.float32))
     return topics
 
 

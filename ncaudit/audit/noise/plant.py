@@ -66,7 +66,7 @@ def plant_noise(pool: Pool, kind: NoiseKind, rate: float, *, seed: int, encode: 
     elif kind is NoiseKind.IMAGE:
         noisy = pairs.recombine(exchange_images(pairs, rate, rng), rows)
     else:
-        topic = caption_topics(pairs.caption) if kind is NoiseKind.TOPIC else None
+        topic = caption_topics(pairs) if kind is NoiseKind.TOPIC else None
         noisy = pairs.recombine(rows, exchange_captions(pairs, rate, rng, topic))
     is_mismatch = ~TruePairs(pairs).hold(noisy.image_id, noisy.caption_id)
     if rate > 0 and not is_mismatch.any():
