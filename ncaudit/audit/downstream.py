@@ -76,18 +76,7 @@ class Comparison:
             without their mismatches, which is what recovery is measured by; `clean` is all
             pairs before noise, which no cleaning by dropping can reach.
         """
-        pairs = self.noisy.pairs
-        kept = np.flatnonzero(flagged < 0.5)
-        sets = {
-            "noisy": pairs,
-            "fusion": pairs.take(kept),
-            **{
-                name: pairs.take(np.sort(np.argsort(score, kind="stable")[: len(kept)]))
-                for name, score in scores.items()
-            },
-            "oracle": pairs.take(np.flatnonzero(~self.noisy.is_mismatch)),
-            "clean": self.clean,
-        }
+        sets = self._sets(flagged, scores)
         found = {}
         for name, each in sets.items():
             found[name] = self._tested(each)
@@ -107,6 +96,21 @@ class Comparison:
                 }
                 for name, result in found.items()
             ],
+        }
+
+    def _sets(self, flagged: Floats, scores: Mapping[str, Floats]) -> dict[str, Pairs]:
+        pairs = self.noisy.pairs
+        kept = np.flatnonzero(flagged < 0.5)
+        lowest = {
+            name: np.sort(np.argsort(score, kind="stable")[: len(kept)])
+            for name, score in scores.items()
+        }
+        return {
+            "noisy": pairs,
+            "fusion": pairs.take(kept),
+            **{name: pairs.take(rows) for name, rows in lowest.items()},
+            "oracle": pairs.take(np.flatnonzero(~self.noisy.is_mismatch)),
+            "clean": self.clean,
         }
 
     def _tested(self, pairs: Pairs) -> Retrieval:

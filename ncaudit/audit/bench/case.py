@@ -62,18 +62,16 @@ def measure_case(
     }
     entry["rows"] = rows
     if pools[1] is not None:
-        entry["downstream"] = Comparison(
+        comparison = Comparison(
             noisy=noisy,
             clean=pool.pairs,
             held_out=pools[1].pairs,
             aligned=encoder.card.aligned,
             seed=seed,
             training=HeadTraining(),
-        ).rows(
-            methods[0].score,
-            {each.name: each.score for each in methods if each.kind == "baseline"},
-            stages.advance,
         )
+        baselines = {each.name: each.score for each in methods if each.kind == "baseline"}
+        entry["downstream"] = comparison.rows(methods[0].score, baselines, stages.advance)
     shown = (each for each in methods if each.kind != "ablation")
     return entry, {each.name: yardstick.plotted(each) for each in shown}
 
