@@ -6,9 +6,11 @@ import typer
 
 from ncaudit import __version__
 from ncaudit.cli._console import log_to_console, say
+from ncaudit.cli.bench import bench
 from ncaudit.cli.clean import clean
 from ncaudit.cli.demo import demo
 from ncaudit.cli.doctor import doctor
+from ncaudit.cli.evaluate import evaluate
 from ncaudit.cli.score import score
 from ncaudit.cli.train import train
 
@@ -18,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (score, clean, train, demo, doctor):
+for command in (score, clean, train, evaluate, bench, demo, doctor):
     app.command()(command)
 
 

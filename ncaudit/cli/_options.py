@@ -34,6 +34,10 @@ BatchSizeOption: TypeAlias = Annotated[
 FitPairsOption: TypeAlias = Annotated[
     int, typer.Option(min=1, help="Pairs to fit the model on, at most; a sample above that.")
 ]
+CacheOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(help="Folder of embeddings to use and fill.", show_default="OUT/embeddings"),
+]
 WorkersOption: TypeAlias = Annotated[int, typer.Option(min=1, help="Number of worker processes.")]
 JsonOption: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Summary as JSON on stdout, for programs.")

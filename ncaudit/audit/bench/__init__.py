@@ -1,0 +1,1 @@
+"""The benchmark: plant noise, audit it, and measure every method against the truth."""

@@ -1,0 +1,1 @@
+"""Planting noise whose truth is known: which pairs are made wrong, and how."""
