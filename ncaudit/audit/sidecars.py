@@ -29,7 +29,13 @@ _PAIR_COLUMNS = {
 _UID = re.compile(r"[0-9a-fA-F]{32}")
 
 
-def write_pairs(path: Path, rows: Any, dropped: Bools | None = None) -> None:
+def write_pairs(
+    path: Path,
+    rows: Any,
+    *,
+    dropped: Bools | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> None:
     """Write `{shard}.parquet` as img2dataset does: key, status and error_message first.
 
     A kept pair has status `success`. Of the others, a dropped pair has `dropped` and its
@@ -39,6 +45,7 @@ def write_pairs(path: Path, rows: Any, dropped: Bools | None = None) -> None:
         path: Where.
         rows: The pairs, as a table of the part's columns.
         dropped: Which rows were dropped rather than rejected; None if all were kept.
+        more: Columns to add at the end.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -52,6 +59,7 @@ def write_pairs(path: Path, rows: Any, dropped: Bools | None = None) -> None:
         message = pc.if_else(pa.array(dropped), rows["reasons"], rows["detail"])
     columns = {"key": rows["key"], "status": status, "error_message": message}
     columns |= {name: rows[source] for name, source in _PAIR_COLUMNS.items()}
+    columns |= more or {}
     with atomic_path(path) as temporary:
         pq.write_table(pa.table(columns), temporary, compression="zstd")
 
