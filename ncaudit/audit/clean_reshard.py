@@ -1,8 +1,10 @@
 """Kept samples of all shards into even tars, in their order."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -77,17 +79,13 @@ def plan_packs(jobs: Sequence[CleanJob], n_kept: Sequence[int], size: int) -> li
         n_kept: Kept samples of each.
         size: Samples per tar.
     """
-    bounds = np.append(0, np.cumsum(n_kept))
+    bounds = [0, *accumulate(n_kept)]
     packs = []
-    for number, start in enumerate(range(0, int(bounds[-1]), size)):
-        stop = min(start + size, int(bounds[-1]))
-        first = int(np.searchsorted(bounds, start, side="right")) - 1
-        last = int(np.searchsorted(bounds, stop, side="left"))
+    for number, start in enumerate(range(0, bounds[-1], size)):
+        stop = min(start + size, bounds[-1])
         pieces = tuple(
-            Piece(
-                jobs[i], max(start - int(bounds[i]), 0), min(stop, int(bounds[i + 1])) - bounds[i]
-            )
-            for i in range(first, last)
+            Piece(jobs[i], max(start - bounds[i], 0), min(stop, bounds[i + 1]) - bounds[i])
+            for i in range(bisect_right(bounds, start) - 1, bisect_left(bounds, stop))
             if n_kept[i]
         )
         packs.append(Pack(pack_name(number), jobs[0].out, pieces))
