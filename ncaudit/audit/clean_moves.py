@@ -18,6 +18,7 @@ from ncaudit.shards.read import read_samples
 from ncaudit.shards.recaption import add_note, drop_captions, replace_captions
 from ncaudit.shards.rewrite import annotate_sample, rewrite_sample
 from ncaudit.shards.samples import Sample
+from ncaudit.shards.stream import PIECE_BYTES
 from ncaudit.types import Ints, Status
 
 
@@ -127,7 +128,7 @@ def write_tar(path: Path, loads: Sequence[Load]) -> None:
     if not any(moves for _, moves in loads):
         path.unlink(missing_ok=True)
         return
-    with atomic_path(path) as temporary, temporary.open("wb") as target:
+    with atomic_path(path) as temporary, temporary.open("wb", PIECE_BYTES) as target:
         for source, moves in loads:
             _append(source, moves, target)
         end_archive(target)

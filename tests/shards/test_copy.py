@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from ncaudit.errors import InputError
-from ncaudit.shards.copy import copy_spans, end_archive, open_tar_bytes
+from ncaudit.shards.copy import copy_spans, end_archive, first_name, held, open_tar_bytes
 from ncaudit.shards.read import read_samples
 from ncaudit.shards.rewrite import annotate_sample
 from ncaudit.shards.samples import Sample
@@ -114,3 +114,23 @@ def test_damaged_gzip_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "0.tar").write_bytes(gzip.compress(THREE)[:-20])
     with open_tar_bytes(str(tmp_path / "0.tar")) as file, pytest.raises(InputError, match="gzip"):
         copy_spans(file, [(0, len(THREE))], io.BytesIO())
+
+
+@pytest.mark.parametrize("tar_format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("name", ["a.jpg", "./d/é.jpg", "k" * 150 + ".txt", "d/" * 60 + "b.json"])
+def test_the_first_name_of_a_range_is_that_of_its_member(name: str, tar_format: int) -> None:
+    content = tar_of([("x.txt", b"1"), (name, b"2" * 700)], tar_format=tar_format)
+    assert first_name(io.BytesIO(content), (1024, len(content))) == name
+
+
+@pytest.mark.parametrize("start", [512, 2048, 1 << 20])
+def test_a_range_that_starts_with_no_header_has_no_name(start: int) -> None:
+    content = tar_of([("x.txt", b"1" * 600)])
+    assert first_name(io.BytesIO(content), (start, start + 512)) is None
+
+
+def test_a_small_range_is_held_in_memory_and_a_large_one_is_not() -> None:
+    source = io.BytesIO(THREE)
+    memory, span = held(source, (512, 1536))
+    assert (memory.read(), span) == (THREE[512:1536], (0, 1024))
+    assert held(source, (0, 1 << 30)) == (source, (0, 1 << 30))

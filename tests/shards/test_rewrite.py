@@ -8,7 +8,7 @@ import pytest
 from ncaudit.errors import InputError
 from ncaudit.shards.copy import end_archive
 from ncaudit.shards.read import read_samples
-from ncaudit.shards.rewrite import annotate_sample
+from ncaudit.shards.rewrite import annotate_sample, rewrite_sample
 from ncaudit.shards.samples import Sample
 from ncaudit.types import Status
 from tests.support.shards import json_bytes, tar_bytes, tar_of
@@ -122,3 +122,36 @@ def test_a_wrong_span_never_writes_a_broken_sample(span: tuple[int, int]) -> Non
         return
     end_archive(target)
     members(target.getvalue())
+
+
+def changed(members_of: dict[str, bytes], content: dict[str, bytes], tag: str = "") -> bytes:
+    source = tar_bytes([("./d/a", members_of)])
+    target = io.BytesIO()
+    (sample,) = samples_of(source)
+    span = (sample.start, sample.stop)
+    rewrite_sample(io.BytesIO(source), span, content, target, key_tag=tag)
+    end_archive(target)
+    return target.getvalue()
+
+
+def test_members_change_in_their_place_and_new_ones_come_last() -> None:
+    out = changed({"jpg": b"1" * 600, "txt": b"old"}, {"json": b"{}", "txt": b"new"})
+    assert members(out) == [
+        ("./d/a.jpg", b"1" * 600),
+        ("./d/a.txt", b"new"),
+        ("./d/a.json", b"{}"),
+    ]
+
+
+def test_a_tag_renames_every_member_and_nothing_else() -> None:
+    out = changed({"jpg": b"1" * 600, "seg.PNG": b"2"}, {"txt": b"new"}, tag="_1")
+    assert members(out) == [
+        ("./d/a_1.jpg", b"1" * 600),
+        ("./d/a_1.seg.PNG", b"2"),
+        ("./d/a_1.txt", b"new"),
+    ]
+
+
+def test_a_sample_without_changes_keeps_its_bytes() -> None:
+    out = changed({"jpg": b"1" * 600, "txt": b"t"}, {})
+    assert out == tar_bytes([("./d/a", {"jpg": b"1" * 600, "txt": b"t"})])
