@@ -1,18 +1,19 @@
 """Write cleaned and rejected shards from a finished run, by copying bytes."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ncaudit import __version__
 from ncaudit.audit.clean_config import CleanConfig
+from ncaudit.audit.clean_once import Done, clean_all, pack_all
 from ncaudit.audit.clean_plan import Rules
-from ncaudit.audit.clean_reshard import Pack, Packer, PackTally, pack_name, plan_packs
-from ncaudit.audit.clean_shard import CleanJob, CleanTally, clean_shard, files_of, outputs_of
+from ncaudit.audit.clean_reshard import PackTally, plan_packs
+from ncaudit.audit.clean_shard import CleanJob, CleanTally
 from ncaudit.audit.decide import threshold_for_loss, threshold_to_keep
-from ncaudit.audit.full_disk import full_disk_is_deliberate, is_disk_full
+from ncaudit.audit.full_disk import full_disk_is_deliberate
 from ncaudit.audit.scored_run import (
     ScoredRun,
     has_probabilities,
@@ -25,13 +26,10 @@ from ncaudit.audit.scored_run import (
 from ncaudit.audit.sidecars import write_sizes, write_subset_uids
 from ncaudit.audit.verdicts import PairId, Verdicts, match_verdicts, read_verdicts
 from ncaudit.engine.ledger import Ledger
-from ncaudit.errors import InputError, ShardsFailedError
-from ncaudit.files import digest_file, digest_json, write_json
+from ncaudit.errors import InputError
+from ncaudit.files import digest_file, write_json
 from ncaudit.report.parts import read_part
 from ncaudit.shards.discover import REJECTED_FOLDER
-
-_STAGE = "clean"
-_RESHARD_STAGE = "reshard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,24 +90,28 @@ def clean(
     ledger = Ledger(config.out)
     with full_disk_is_deliberate(config.out), ledger.claim():
         ledger.begin(_identity(config, run, rules))
-        jobs = [
-            CleanJob(
-                shard,
-                config.out,
-                run.captions,
-                rules,
-                verdicts.get(shard.name, {}),
-                writes_kept=config.reshard is None,
-            )
-            for shard in run.shards
-        ]
-        done = _Done(tallies=_clean_all(jobs, ledger, on_shard))
+        jobs = _jobs(config, run, rules, verdicts)
+        done = Done(tallies=clean_all(jobs, ledger, on_shard))
         if config.reshard is not None:
             n_kept = [tally.n_samples_kept for tally in done.tallies]
             on_reshard(sum(n_kept))
             packs = plan_packs(jobs, n_kept, config.reshard)
-            done.packs.extend(_pack_all(config.out, packs, ledger, on_pack))
+            done.packs.extend(pack_all(config.out, packs, ledger, on_pack))
         return _finish(config, run, rules, done)
+
+
+def _jobs(config: CleanConfig, run: ScoredRun, rules: Rules, verdicts: Verdicts) -> list[CleanJob]:
+    return [
+        CleanJob(
+            shard,
+            config.out,
+            run.captions,
+            rules,
+            verdicts.get(shard.name, {}),
+            writes_kept=config.reshard is None,
+        )
+        for shard in run.shards
+    ]
 
 
 def _refuse_rejected(run: ScoredRun) -> None:
@@ -163,102 +165,7 @@ def _identity(config: CleanConfig, run: ScoredRun, rules: Rules) -> dict[str, An
     }
 
 
-def _clean_all(
-    jobs: Iterable[CleanJob], ledger: Ledger, on_shard: Callable[[CleanTally], None]
-) -> list[CleanTally]:
-    tallies: list[CleanTally] = []
-    failures: list[str] = []
-    for job in jobs:
-        try:
-            tally = _clean_once(job, ledger)
-        except (InputError, ShardsFailedError, OSError) as error:
-            if is_disk_full(error):
-                raise
-            failures.append(f"{job.shard.name}: {error}")
-            continue
-        tallies.append(tally)
-        on_shard(tally)
-    if failures:
-        raise ShardsFailedError(
-            "\n".join([f"{len(failures)} shards could not be cleaned:", *failures]),
-            hint="The other shards are written; the same command tries these again.",
-        )
-    return tallies
-
-
-def _clean_once(job: CleanJob, ledger: Ledger) -> CleanTally:
-    shard, key = job.shard, _job_key(job)
-    done = ledger.done(_STAGE, shard.name, key)
-    if done is not None and done.get("files") == _sizes(job):
-        return CleanTally(**done["tally"])
-    tally = clean_shard(job)
-    ledger.commit(_STAGE, shard.name, key, {"tally": asdict(tally), "files": _sizes(job)})
-    return tally
-
-
-def _pack_all(
-    out: Path, packs: Iterable[Pack], ledger: Ledger, on_pack: Callable[[PackTally], None]
-) -> Iterator[PackTally]:
-    packer, n_done = Packer(), 0
-    for pack in packs:
-        pieces = [[_job_key(piece.job), piece.start, piece.stop] for piece in pack.pieces]
-        key = digest_json(pieces)
-        files = files_of(pack.out, pack.shard)
-        done = ledger.done(_RESHARD_STAGE, pack.shard, key)
-        if done is not None and done.get("files") == _n_bytes(pack.out, files):
-            tally = PackTally(**done["tally"])
-        else:
-            tally = packer.write(pack)
-            payload = {"tally": asdict(tally), "files": _n_bytes(pack.out, files)}
-            ledger.commit(_RESHARD_STAGE, pack.shard, key, payload)
-        on_pack(tally)
-        yield tally
-        n_done += 1
-    _remove_from(out, n_done)
-
-
-def _remove_from(out: Path, number: int) -> None:
-    """Remove new tars from a number on: scores that changed may leave less to keep."""
-    while any(path.exists() for path in files_of(out, pack_name(number))):
-        for path in files_of(out, pack_name(number)):
-            path.unlink(missing_ok=True)
-        number += 1
-
-
-def _job_key(job: CleanJob) -> str:
-    verdicts = [[key, index, int(human)] for (key, index), human in job.verdicts.items()]
-    return digest_json(
-        {
-            "shard": job.shard.sha256,
-            "scores": digest_file(str(job.shard.part)),
-            "captions": job.captions,
-            **asdict(job.rules),
-            "verdicts": sorted(verdicts),
-            "version": __version__,
-        }
-    )
-
-
-def _sizes(job: CleanJob) -> dict[str, int]:
-    of_rejected = files_of(job.out / REJECTED_FOLDER, job.shard.name)
-    outputs = outputs_of(job.out, job.shard.name) if job.writes_kept else of_rejected
-    return _n_bytes(job.out, outputs)
-
-
-def _n_bytes(out: Path, files: Iterable[Path]) -> dict[str, int]:
-    """Return the size of each of the files that is there, in bytes."""
-    return {str(p.relative_to(out)): p.stat().st_size for p in files if p.exists()}
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """What was written: of each shard, and of each new tar if there are such."""
-
-    tallies: list[CleanTally]
-    packs: list[PackTally] = field(default_factory=list)
-
-
-def _finish(config: CleanConfig, run: ScoredRun, rules: Rules, done: _Done) -> CleanSummary:
+def _finish(config: CleanConfig, run: ScoredRun, rules: Rules, done: Done) -> CleanSummary:
     """Write what covers all shards; clean.json last, since it says that all is there."""
     out, tallies = config.out, done.tallies
     kept = {tally.shard: tally.n_samples_kept for tally in tallies}

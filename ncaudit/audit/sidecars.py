@@ -1,6 +1,5 @@
 """The files beside cleaned tars that other tools read: img2dataset's, open_clip's, DataComp's."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
@@ -26,7 +25,7 @@ _PAIR_COLUMNS = {
     "verdict": "verdict",
     "reasons": "reasons",
 }
-_UID = re.compile(r"[0-9a-fA-F]{32}")
+_UID = r"^[0-9a-fA-F]{32}$"
 
 
 def write_pairs(
@@ -119,16 +118,18 @@ def write_subset_uids(path: Path, tables: Iterable[Path]) -> bool:
     Returns:
         Whether it was written: every kept sample has a uid of 32 hex digits.
     """
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     found = []
     for table in tables:
-        uids = pq.ParquetFile(table).read(columns=["uid"])["uid"].to_pylist()
-        if not all(uid is not None and _UID.fullmatch(uid) for uid in uids):
+        uids = pq.ParquetFile(table).read(columns=["uid"])["uid"]
+        is_uid = pc.fill_null(pc.match_substring_regex(uids, _UID), fill_value=False)
+        if not pc.all(is_uid, min_count=0).as_py():
             path.unlink(missing_ok=True)
             return False
-        halves = [(int(uid[:16], 16), int(uid[16:], 16)) for uid in uids]
-        found.append(np.array(halves, np.dtype("u8,u8")))
+        halves = np.frombuffer(bytes.fromhex("".join(uids.to_pylist())), ">u8").astype("u8")
+        found.append(halves.view(np.dtype("u8,u8")))
     if not any(map(len, found)):
         path.unlink(missing_ok=True)
         return False
