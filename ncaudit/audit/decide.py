@@ -23,6 +23,7 @@ class Outcome(IntEnum):
     KEPT = 0
     DROPPED = 1
     REJECTED = 2
+    REMATCHED = 3  # kept, with the proposed caption
 
 
 class Human(IntEnum):
@@ -31,26 +32,40 @@ class Human(IntEnum):
     SILENT = 0
     MATCH = 1
     MISMATCH = 2
+    REMATCH = 3
 
 
-def decide(scored: Bools, p_mismatch: Floats, threshold: float, human: Ints) -> Ints:
+def decide(
+    scored: Bools,
+    p_mismatch: Floats,
+    threshold: float,
+    human: Ints,
+    repairable: Bools | None = None,
+) -> Ints:
     """Decide every pair of a shard.
 
     A pair that could not be scored is rejected. Of the others, a person's verdict stands;
     without one a pair is dropped if `p_mismatch >= threshold`. A scored pair without a
-    probability stays: nothing speaks against it.
+    probability stays: nothing speaks against it. A pair that would be dropped, and that
+    no person called a mismatch, is rematched where it is repairable.
 
     Args:
         scored: Whether the pair has status `scored`, shape (n,).
         p_mismatch: Shape (n,); NaN where there is none.
         threshold: In [0, 1], or just above 1 to keep all.
         human: Values of `Human`, shape (n,).
+        repairable: Whether the pair has a proposal that may be used, shape (n,); None
+            for no pair.
 
     Returns:
         Values of `Outcome`, shape (n,).
     """
-    drop = (human == Human.MISMATCH) | ((human == Human.SILENT) & (p_mismatch >= threshold))
+    over = (human == Human.SILENT) & (p_mismatch >= threshold)
+    drop = over | (human == Human.MISMATCH) | (human == Human.REMATCH)
     outcome = np.where(drop, Outcome.DROPPED, Outcome.KEPT)
+    if repairable is not None:
+        repaired = repairable & drop & (human != Human.MISMATCH)
+        outcome = np.where(repaired, Outcome.REMATCHED, outcome)
     return np.where(scored, outcome, Outcome.REJECTED).astype(np.int8)
 
 

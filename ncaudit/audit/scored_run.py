@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ncaudit.errors import InputError, OutputExistsError
+from ncaudit.errors import ConfigError, InputError, OutputExistsError
 from ncaudit.files import digest_file, mask_secrets, read_json
 from ncaudit.report.parts import read_part
 from ncaudit.shards.discover import discover_shards
@@ -44,11 +44,13 @@ class ScoredRun:
 
     Attributes:
         captions: Where captions were read from.
+        inputs: The shards as they were named when they were scored.
         shards: In the order of the audit table.
         sha256: Digest of run.json.
     """
 
     captions: str
+    inputs: tuple[str, ...]
     shards: tuple[ScoredShard, ...]
     sha256: str
 
@@ -66,6 +68,7 @@ def load_scored_run(folder: Path) -> ScoredRun:
         content = read_json(path)
         shards = tuple(_shard(folder, entry) for entry in content["shards"])
         captions = str(content["config"].get("captions", "auto"))
+        inputs = tuple(str(name) for name in content["config"].get("shards", ()))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is not a run of ncaudit: {error!r}") from error
     gone = [shard.name for shard in shards if not shard.part.is_file()]
@@ -74,7 +77,7 @@ def load_scored_run(folder: Path) -> ScoredRun:
             f"{folder} has no scores for {_listed(gone)}",
             hint="Run the same ncaudit score command again.",
         )
-    return ScoredRun(captions, shards, digest_file(str(path)))
+    return ScoredRun(captions, inputs, shards, digest_file(str(path)))
 
 
 def count_pairs(run: ScoredRun) -> int:
@@ -124,6 +127,42 @@ def refuse_changed_shards(shards: Sequence[ScoredShard]) -> None:
             f"changed since they were scored: {_listed(changed)}",
             hint="Score the shards again into a new folder, then clean that run.",
         )
+
+
+def refuse_without_proposals(shards: Iterable[ScoredShard]) -> None:
+    """Check that some pair of a run has a proposal.
+
+    Raises:
+        ConfigError: If none has.
+    """
+    for shard in shards:
+        proposed = read_part(shard.part, ["rematch_key"])["rematch_key"]
+        if proposed.null_count < len(proposed):
+            return
+    raise ConfigError(
+        "the run has no proposals to apply",
+        hint="Score the shards again, which proposes rematches; or leave out --apply-rematch.",
+    )
+
+
+def refuse_among_shards(out: Path, inputs: Iterable[str]) -> None:
+    """Check that an output folder is not in a folder that was scored.
+
+    Cleaned shards there would be scored as input the next time.
+
+    Args:
+        out: Folder to write.
+        inputs: The shards as they were named: folders, globs and others.
+
+    Raises:
+        ConfigError: If it is.
+    """
+    for name in inputs:
+        if Path(name).is_dir() and out.resolve().is_relative_to(Path(name).resolve()):
+            raise ConfigError(
+                f"{out} is in {name}, the folder of the shards",
+                hint="Choose a folder outside of it with --out.",
+            )
 
 
 def _shard(folder: Path, entry: dict[str, Any]) -> ScoredShard:

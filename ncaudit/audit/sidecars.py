@@ -1,6 +1,5 @@
 """The files beside cleaned tars that other tools read: img2dataset's, open_clip's, DataComp's."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
@@ -26,10 +25,16 @@ _PAIR_COLUMNS = {
     "verdict": "verdict",
     "reasons": "reasons",
 }
-_UID = re.compile(r"[0-9a-fA-F]{32}")
+_UID = r"^[0-9a-fA-F]{32}$"
 
 
-def write_pairs(path: Path, rows: Any, dropped: Bools | None = None) -> None:
+def write_pairs(
+    path: Path,
+    rows: Any,
+    *,
+    dropped: Bools | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> None:
     """Write `{shard}.parquet` as img2dataset does: key, status and error_message first.
 
     A kept pair has status `success`. Of the others, a dropped pair has `dropped` and its
@@ -39,6 +44,7 @@ def write_pairs(path: Path, rows: Any, dropped: Bools | None = None) -> None:
         path: Where.
         rows: The pairs, as a table of the part's columns.
         dropped: Which rows were dropped rather than rejected; None if all were kept.
+        more: Columns to add at the end.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -52,6 +58,7 @@ def write_pairs(path: Path, rows: Any, dropped: Bools | None = None) -> None:
         message = pc.if_else(pa.array(dropped), rows["reasons"], rows["detail"])
     columns = {"key": rows["key"], "status": status, "error_message": message}
     columns |= {name: rows[source] for name, source in _PAIR_COLUMNS.items()}
+    columns |= more or {}
     with atomic_path(path) as temporary:
         pq.write_table(pa.table(columns), temporary, compression="zstd")
 
@@ -111,16 +118,18 @@ def write_subset_uids(path: Path, tables: Iterable[Path]) -> bool:
     Returns:
         Whether it was written: every kept sample has a uid of 32 hex digits.
     """
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     found = []
     for table in tables:
-        uids = pq.ParquetFile(table).read(columns=["uid"])["uid"].to_pylist()
-        if not all(uid is not None and _UID.fullmatch(uid) for uid in uids):
+        uids = pq.ParquetFile(table).read(columns=["uid"])["uid"]
+        is_uid = pc.fill_null(pc.match_substring_regex(uids, _UID), fill_value=False)
+        if not pc.all(is_uid, min_count=0).as_py():
             path.unlink(missing_ok=True)
             return False
-        halves = [(int(uid[:16], 16), int(uid[16:], 16)) for uid in uids]
-        found.append(np.array(halves, np.dtype("u8,u8")))
+        halves = np.frombuffer(bytes.fromhex("".join(uids.to_pylist())), ">u8").astype("u8")
+        found.append(halves.view(np.dtype("u8,u8")))
     if not any(map(len, found)):
         path.unlink(missing_ok=True)
         return False

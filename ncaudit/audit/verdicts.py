@@ -10,11 +10,10 @@ from ncaudit.errors import ConfigError
 from ncaudit.report.safe_text import escape_controls, safe_cell
 
 COLUMNS = ("shard", "key", "caption_index", "verdict")
-# A pair that should be matched anew is a mismatch as it stands.
 _MEANINGS = {
     "match": Human.MATCH,
     "mismatch": Human.MISMATCH,
-    "rematch": Human.MISMATCH,
+    "rematch": Human.REMATCH,
     "unsure": Human.SILENT,
 }
 _MAX_LISTED = 10

@@ -1,7 +1,7 @@
 """ncaudit clean."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -14,8 +14,12 @@ from ncaudit.cli._options import JsonOption, OutOption, QuietOption, RunArgument
 from ncaudit.cli._progress import progress
 
 if TYPE_CHECKING:
-    from ncaudit.audit.clean import CleanConfig, CleanSummary
+    from ncaudit.audit.clean import CleanSummary
+    from ncaudit.audit.clean_config import CleanConfig
 
+# What open_clip_train takes if nothing is said.
+OPEN_CLIP_WORKERS = 4
+OPEN_CLIP_BATCH = 64
 
 ThresholdOption: TypeAlias = Annotated[
     float | None,
@@ -38,6 +42,24 @@ VerdictsOption: TypeAlias = Annotated[
     Path | None,
     typer.Option(help="CSV of shard, key, caption_index, verdict that outranks p_mismatch."),
 ]
+ApplyRematchOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--apply-rematch", help="Keep pairs that would leave with their accepted proposal instead."
+    ),
+]
+MinConfidenceOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        show_default="0.5",
+        help="Least rematch_confidence, 0 to 1, of the accepted proposals that are applied.",
+    ),
+]
+ReshardOption: TypeAlias = Annotated[
+    int | None, typer.Option(min=1, help="Samples per cleaned tar; as scored if not given.")
+]
 
 
 def clean(
@@ -47,12 +69,16 @@ def clean(
     keep_fraction: KeepFractionOption = None,
     max_good_loss: MaxGoodLossOption = None,
     verdicts: VerdictsOption = None,
+    apply_rematch: ApplyRematchOption = False,
+    min_confidence: MinConfidenceOption = None,
+    reshard: ReshardOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write cleaned and rejected shards. Never decodes, renames or reorders what it keeps."""
+    """Write cleaned and rejected shards. Never decodes, re-encodes or reorders what it keeps."""
     with exit_codes():
-        from ncaudit.audit.clean import CleanConfig, clean as clean_run
+        from ncaudit.audit.clean import clean as clean_run
+        from ncaudit.audit.clean_config import CleanConfig
         from ncaudit.audit.scored_run import count_pairs, load_scored_run
 
         config = CleanConfig(
@@ -62,12 +88,20 @@ def clean(
             keep_fraction=keep_fraction,
             max_good_loss=max_good_loss,
             verdicts=verdicts,
+            apply_rematch=apply_rematch,
+            min_confidence=min_confidence,
+            reshard=reshard,
         )
         with progress(quiet) as shown:
             shown.stage("clean", count_pairs(load_scored_run(run)))
-            summary = clean_run(config, lambda tally: shown.advance(tally.n_pairs))
+            summary = clean_run(
+                config,
+                lambda tally: shown.advance(tally.n_pairs),
+                lambda n_samples: shown.stage("reshard", n_samples, "samples"),
+                lambda tally: shown.advance(tally.n_samples),
+            )
         if json:
-            say_json({"out": str(out)} | asdict(summary))
+            say_json({"out": str(out), "tars": list(summary.sizes)} | asdict(summary))
         else:
             _show(config, summary)
 
@@ -79,6 +113,7 @@ def _show(config: "CleanConfig", summary: "CleanSummary") -> None:
     rows = [
         ("pairs", f"{total['n_pairs']:,}"),
         ("  kept", f"{total['n_kept']:,}{_share(total['n_kept'], total['n_pairs'])}"),
+        *_rematched(config, total),
         ("  dropped", f"{total['n_dropped']:,}{_share(total['n_dropped'], total['n_pairs'])}"),
         ("  rejected", f"{total['n_rejected']:,}{_share(total['n_rejected'], total['n_pairs'])}"),
         ("samples kept", f"{total['n_samples_kept']:,} of {total['n_samples']:,}"),
@@ -95,18 +130,57 @@ def _show(config: "CleanConfig", summary: "CleanSummary") -> None:
     if summary.has_uids:
         rows.append(("uids for DataComp", str(config.out / "subset_uids.npy")))
     show_table(rows)
-    if summary.tars:
+    if summary.sizes:
         say("\ntrain on them:")
-        say("  " + training_command(config.out, summary.tars, int(total["n_samples_kept"])))
+        say("  " + training_command(config.out, summary.sizes, summary.captions))
 
 
-def training_command(out: Path, tars: Sequence[str], n_samples: int) -> str:
-    """Return the open_clip command that trains on the cleaned shards."""
-    train_data = shlex.quote(f"{out}/{brace_range(tars)}")
+def _rematched(
+    config: "CleanConfig", total: Mapping[str, int | float]
+) -> list[tuple[str, object]]:
+    if not config.apply_rematch:
+        return []
+    return [("    rematched", f"{total['n_rematched']:,}, with another caption")]
+
+
+def training_command(out: Path, sizes: Mapping[str, int], captions: str) -> str:
+    """Return a command that trains on the cleaned shards.
+
+    That of open_clip where its loader finds captions, which it reads from `.txt` only.
+    A worker that never fills a batch would wait forever, so that there are as many as
+    the tars allow.
+
+    Args:
+        out: Folder of the cleaned shards.
+        sizes: Samples of each tar, by its name in the folder; not empty.
+        captions: Where captions are.
+    """
+    if captions.startswith("json:"):
+        return shlex.join(["ncaudit", "train", str(out), "-o", "model", "--captions", captions])
+    train_data = shlex.quote(f"{out}/{brace_range(list(sizes))}")
+    n_workers, n_batch = loader_size(list(sizes.values()))
     return (
         "python -m open_clip_train.main --dataset-type webdataset"
-        f" --train-data {train_data} --train-num-samples {n_samples}"
+        f" --train-data {train_data} --train-num-samples {sum(sizes.values())}"
+        + (f" --workers {n_workers}" if n_workers < OPEN_CLIP_WORKERS else "")
+        + (f" --batch-size {n_batch}" if n_batch < OPEN_CLIP_BATCH else "")
     )
+
+
+def loader_size(n_samples: Sequence[int]) -> tuple[int, int]:
+    """Return the workers, and the batch size, with which open_clip can read the tars.
+
+    Tars are dealt to the workers anew in each epoch, and each worker has to fill a batch
+    from the smallest ones that it can be given.
+
+    Args:
+        n_samples: Samples of each tar, at least one.
+    """
+    smallest_first = sorted(n_samples)
+    for n_workers in range(min(OPEN_CLIP_WORKERS, len(n_samples)), 1, -1):
+        if sum(smallest_first[: len(n_samples) // n_workers]) >= OPEN_CLIP_BATCH:
+            return n_workers, OPEN_CLIP_BATCH
+    return 1, min(OPEN_CLIP_BATCH, sum(n_samples))
 
 
 def brace_range(tars: Sequence[str]) -> str:

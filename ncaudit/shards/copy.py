@@ -4,22 +4,21 @@ The cleaner's hands: members keep their bytes, headers included, and their order
 """
 
 import gzip
-import json
+import io
 import tarfile
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import IO, Any, cast
+from collections.abc import Iterable
+from typing import IO, TypeAlias, cast
 
 from ncaudit.errors import InputError
 from ncaudit.files import open_read
-from ncaudit.shards.members import Member, TarDamageError, next_member
-from ncaudit.shards.names import split_name
-from ncaudit.shards.read import DEFAULT_READ_LIMITS
+from ncaudit.shards.members import TarDamageError, next_member
 from ncaudit.shards.stream import GZIP_ERRORS, GZIP_MAGIC, PIECE_BYTES, TarStream
 
 _END_MARK = bytes(2 * tarfile.BLOCKSIZE)
-_NOTE = "ncaudit"
+# Larger samples are read piece by piece instead.
+_HELD_BYTES = 16 << 20
+
+Span: TypeAlias = tuple[int, int]  # start and stop in bytes of the uncompressed tar
 
 
 def open_tar_bytes(path: str) -> IO[bytes]:
@@ -35,13 +34,15 @@ def open_tar_bytes(path: str) -> IO[bytes]:
     return cast(IO[bytes], _OwningGzip(file)) if magic == GZIP_MAGIC else file
 
 
-def copy_samples(source: IO[bytes], spans: Sequence[tuple[int, int]], target: IO[bytes]) -> None:
-    """Write a tar of the given byte ranges of another one, verbatim and in this order.
+def copy_spans(source: IO[bytes], spans: Iterable[Span], target: IO[bytes]) -> None:
+    """Append byte ranges of one tar to another, verbatim and in this order.
+
+    Neighbouring ranges are copied as one. Call `end_archive` after the last range.
 
     Args:
         source: Uncompressed tar, seekable, as `open_tar_bytes` gives it.
         spans: (start, stop) of whole samples, in bytes.
-        target: Empty file; it holds a whole tar afterwards.
+        target: File that holds only whole members so far.
 
     Raises:
         InputError: If the source is damaged or ends before a span does.
@@ -49,41 +50,54 @@ def copy_samples(source: IO[bytes], spans: Sequence[tuple[int, int]], target: IO
             cut short do not.
     """
     for span in _merged(spans):
-        _copy(source, span, target)
-    end_archive(target)
+        copy_span(source, span, target)
 
 
-def rewrite_sample(
-    source: IO[bytes], span: tuple[int, int], extra: Mapping[str, Any], target: IO[bytes]
-) -> None:
-    """Append one sample to a tar, with `extra` under `ncaudit` in its json.
-
-    Its other members are copied verbatim, but a member that the span cuts is left out.
-    A sample without json gets one at its end. A json that is no object or is over the
-    reading limit is copied as it is, and `{key}.ncaudit.json` is added at the end. Call
-    `end_archive` after the last sample.
-
-    Args:
-        source: Uncompressed tar, seekable.
-        span: (start, stop) of the sample in bytes.
-        extra: JSON values.
-        target: File that holds only whole members so far.
+def copy_span(source: IO[bytes], span: Span, target: IO[bytes]) -> None:
+    """Append one byte range of a file to another, in pieces.
 
     Raises:
         InputError: If the source is damaged or ends before the span does.
     """
-    layout = _layout(source, span)
-    note = {_NOTE: dict(extra)}
-    start, stop = span[0], span[0] + layout.n_whole
-    if layout.json is None or layout.content is None:
-        suffix = "json" if layout.json is None else f"{_NOTE}.json"
-        _copy(source, (start, stop), target)
-        write_member(target, layout.first, f"{layout.stem}.{suffix}", json.dumps(note).encode())
-        return
-    member = layout.json
-    _copy(source, (start, start + member.start), target)
-    write_member(target, member.info, member.info.name, json.dumps(layout.content | note).encode())
-    _copy(source, (start + member.stop, stop), target)
+    window = Window(source, span)
+    while window.n_left:
+        piece = window.read(PIECE_BYTES)
+        if not piece:
+            raise InputError(f"the shard ends {window.n_left:,} bytes before byte {span[1]:,}")
+        target.write(piece)
+
+
+def held(source: IO[bytes], span: Span) -> tuple[IO[bytes], Span]:
+    """Return a range of a file in memory, unless it is large; and the range within that.
+
+    A sample that is rewritten is read more than once, and going back in gzip is slow.
+
+    Raises:
+        InputError: If the source is damaged.
+    """
+    n_bytes = span[1] - span[0]
+    if n_bytes > _HELD_BYTES:
+        return source, span
+    return io.BytesIO(Window(source, span).read(n_bytes)), (0, n_bytes)
+
+
+def first_name(source: IO[bytes], span: Span) -> str | None:
+    """Return the name of the member that starts a range, or None if none does.
+
+    A plain header is not parsed any further: a shard has one for each sample.
+
+    Raises:
+        InputError: If the source is damaged.
+    """
+    block = Window(source, span).read(tarfile.BLOCKSIZE)
+    is_plain = block[156:157] in (b"0", b"\0") and not block[345:500].strip(b"\0")
+    if is_plain and block[257:262] == b"ustar":
+        return block[:100].partition(b"\0")[0].decode("utf-8", "surrogateescape")
+    try:
+        member = next_member(TarStream(Window(source, span), unpack=False))
+    except TarDamageError:
+        return None
+    return None if member is None else member.info.name
 
 
 def end_archive(target: IO[bytes]) -> None:
@@ -92,83 +106,8 @@ def end_archive(target: IO[bytes]) -> None:
     target.write(bytes(-target.tell() % tarfile.RECORDSIZE))
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """Where things are in one sample; offsets count from its start.
-
-    Attributes:
-        first: Header of its first member.
-        stem: That member's name without dot and suffix.
-        n_whole: Length in bytes of the members that are there in full.
-        json: Its json member, if it has one in full.
-        content: The object that member holds, or None.
-    """
-
-    first: tarfile.TarInfo
-    stem: str
-    n_whole: int
-    json: Member | None
-    content: dict[str, Any] | None
-
-
-def _layout(source: IO[bytes], span: tuple[int, int]) -> _Layout:
-    n_bytes = span[1] - span[0]
-    stream = TarStream(_Window(source, span), unpack=False)
-    first, found, content, n_whole = None, None, None, 0
-    for member in _members(stream, n_bytes):
-        first = first or member
-        if member.stop > n_bytes:
-            break
-        n_whole = member.stop
-        names = split_name(member.info.name)
-        if found is None and names is not None and names[1].lower() == "json":
-            found, content = member, _object(stream, member)
-    if first is None:
-        raise InputError(f"no tar member at byte {span[0]}")
-    names = split_name(first.info.name)
-    stem = first.info.name.removesuffix(f".{names[1]}") if names else first.info.name
-    return _Layout(first.info, stem, n_whole, found, content)
-
-
-def _members(stream: TarStream, n_bytes: int) -> Iterator[Member]:
-    try:
-        while stream.position < n_bytes and (member := next_member(stream)) is not None:
-            yield member
-            stream.skip_to(member.stop)
-    except TarDamageError as error:
-        raise InputError(f"a sample cannot be read again: {error}") from None
-
-
-def _object(stream: TarStream, member: Member) -> dict[str, Any] | None:
-    if member.kind or member.info.size > DEFAULT_READ_LIMITS.json_bytes:
-        return None
-    try:
-        value = json.loads(stream.read(member.info.size).decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def write_member(target: IO[bytes], like: tarfile.TarInfo, name: str, content: bytes) -> None:
-    """Append a regular member with times, mode and owner of another, so that bytes repeat.
-
-    Args:
-        target: Tar under construction.
-        like: Member whose metadata it takes.
-        name: Its own name.
-        content: Its content.
-    """
-    info = tarfile.TarInfo(name)
-    info.size = len(content)
-    info.mtime, info.mode = like.mtime, like.mode
-    info.uid, info.gid, info.uname, info.gname = like.uid, like.gid, like.uname, like.gname
-    target.write(info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
-    target.write(content)
-    target.write(bytes(-len(content) % tarfile.BLOCKSIZE))
-
-
-def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    merged: list[tuple[int, int]] = []
+def _merged(spans: Iterable[Span]) -> list[Span]:
+    merged: list[Span] = []
     for start, stop in spans:
         if start % tarfile.BLOCKSIZE or stop % tarfile.BLOCKSIZE or stop < start:
             raise ValueError(f"({start}, {stop}) is no range of whole tar blocks")
@@ -178,27 +117,31 @@ def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
-def _copy(source: IO[bytes], span: tuple[int, int], target: IO[bytes]) -> None:
-    window = _Window(source, span)
-    while window.n_left:
-        piece = window.read(PIECE_BYTES)
-        if not piece:
-            raise InputError(f"the shard ends {window.n_left:,} bytes before byte {span[1]:,}")
-        target.write(piece)
+class Window:
+    """One byte range of a file, read from front to back.
 
+    Args:
+        source: Seekable file.
+        span: (start, stop) in bytes.
 
-class _Window:
-    """One byte range of a file, read from front to back."""
+    Attributes:
+        n_left: Bytes of the range that were not read yet.
+    """
 
-    def __init__(self, source: IO[bytes], span: tuple[int, int]) -> None:
+    def __init__(self, source: IO[bytes], span: Span) -> None:
         self.n_left = span[1] - span[0]
         self._source = source
-        with _damage_is_input_error():
+        try:
             source.seek(span[0])
+        except GZIP_ERRORS as error:
+            raise _damaged(error) from None
 
     def read(self, n_bytes: int, /) -> bytes:
-        with _damage_is_input_error():
+        """Read up to `n_bytes` of what is left; b"" only at the end."""
+        try:
             piece = self._source.read(min(n_bytes, self.n_left))
+        except GZIP_ERRORS as error:
+            raise _damaged(error) from None
         self.n_left -= len(piece)
         return piece
 
@@ -215,9 +158,5 @@ class _OwningGzip(gzip.GzipFile):
         self._packed.close()
 
 
-@contextmanager
-def _damage_is_input_error() -> Generator[None]:
-    try:
-        yield
-    except GZIP_ERRORS as error:
-        raise InputError(f"the shard's gzip data is damaged: {error}") from None
+def _damaged(error: Exception) -> InputError:
+    return InputError(f"the shard's gzip data is damaged: {error}")

@@ -1,19 +1,15 @@
-"""Captions out of a sample while it is copied from one tar to another.
+"""New captions for a sample: some of them leave, some are replaced.
 
-Separate from verbatim copying, because here two members, `.json` and `.txt`, get new content.
+Separate from rewriting the tar, because this is about what `.json` and `.txt` say.
 """
 
 import json
 from collections.abc import Collection, Mapping
-from typing import IO, Any
+from typing import Any
 
-from ncaudit.errors import InputError
 from ncaudit.shards.captions import CAPTION_FIELDS, pairs_of
-from ncaudit.shards.copy import write_member
-from ncaudit.shards.members import Member, TarDamageError, next_member
-from ncaudit.shards.names import split_name
+from ncaudit.shards.rewrite import NOTE
 from ncaudit.shards.samples import Sample
-from ncaudit.shards.stream import PIECE_BYTES, TarStream
 
 
 def drop_captions(sample: Sample, dropped: Collection[int], source: str) -> dict[str, bytes]:
@@ -30,51 +26,108 @@ def drop_captions(sample: Sample, dropped: Collection[int], source: str) -> dict
     Raises:
         ValueError: If the sample's captions are no list, or all of them would leave.
     """
-    values: dict[str, Any] = json.loads(sample.members["json"].decode("utf-8-sig"))
+    values = _values(sample) or {}
+    return _with_text(sample, _edit_list(sample, values, dropped, {}, source), values)
+
+
+def replace_captions(
+    sample: Sample,
+    dropped: Collection[int],
+    replaced: Mapping[int, str],
+    note: Mapping[str, Any],
+    source: str,
+) -> dict[str, bytes]:
+    """Return the new members of a sample some of whose captions are replaced.
+
+    The new captions go where `source` has the old ones. A `.txt`, or another caption
+    field of the `.json`, that holds a replaced caption gets the new one too, so that no
+    reader finds the old one there. The note goes into the `.json`, which is added if
+    the sample has none; `.ncaudit.json` is added if it has one that is no object.
+
+    Args:
+        sample: A sample that stays.
+        dropped: Caption indexes that leave.
+        replaced: Caption index to its new caption.
+        note: What the `.json` is to say under `ncaudit`; what it said there before moves
+            to `before` in it.
+        source: Where captions are, as in `pairs_of`.
+
+    Returns:
+        Suffix to content, for `rewrite_sample`.
+
+    Raises:
+        ValueError: If captions are to leave a sample whose captions are no list.
+    """
+    values = _values(sample)
+    known = values or {}
+    before = {"before": known[NOTE]} if NOTE in known else {}
+    content: dict[str, bytes] = {}
+    if source == "txt" or (source == "auto" and "txt" in sample.members):
+        if dropped:
+            raise ValueError(f"{sample.key}: a .txt is no list of captions")
+        content["txt"] = replaced[0].encode()
+        followed = {pairs_of(sample, source)[0].caption: replaced[0]}
+    else:
+        followed = _edit_list(sample, known, dropped, replaced, source)
+        content = _with_text(sample, followed, known)
+    same = [name for name in known if name.casefold() in CAPTION_FIELDS]
+    known |= {name: followed.get(_stripped(known[name]), known[name]) for name in same}
+    suffix = f"{NOTE}.json" if values is None and "json" in sample.members else "json"
+    noted = {NOTE: dict(note) | before}
+    return content | {suffix: json.dumps(known | noted if suffix == "json" else noted).encode()}
+
+
+def add_note(sample: Sample, note: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the `.json` that a sample without one gets: the note; nothing for others."""
+    return {} if "json" in sample.members else {"json": json.dumps({NOTE: dict(note)}).encode()}
+
+
+def _edit_list(
+    sample: Sample,
+    values: dict[str, Any],
+    dropped: Collection[int],
+    replaced: Mapping[int, str],
+    source: str,
+) -> dict[str, str]:
+    """Change the captions in `values`; returns each caption that went to what follows it."""
     field = _caption_field(values, source)
     entries = values[field]
     if not isinstance(entries, list):
-        raise ValueError(f"{sample.key}: {field!r} is no list of captions")  # noqa: TRY004
-    kept = [entry for index, entry in enumerate(entries) if index not in dropped]
-    if not kept:
-        raise ValueError(f"{sample.key}: no caption would stay")
-    content = {"json": json.dumps(values | {field: kept}).encode()}
-    pairs = pairs_of(sample, source)
-    stay = [pair.caption for pair in pairs if pair.caption_index not in dropped]
-    leave = {pair.caption for pair in pairs if pair.caption_index in dropped}
+        if dropped:
+            raise ValueError(f"{sample.key}: {field!r} is no list of captions")
+        values[field] = replaced[0]
+    else:
+        new = [replaced.get(index, entry) for index, entry in enumerate(entries)]
+        values[field] = [entry for index, entry in enumerate(new) if index not in dropped]
+        if not values[field]:
+            raise ValueError(f"{sample.key}: no caption would stay")
+    old = {pair.caption_index: pair.caption for pair in pairs_of(sample, source)}
+    stay = [replaced.get(i, caption) for i, caption in old.items() if i not in dropped]
+    followed = {old[i]: stay[0] for i in dropped} | {old[i]: new for i, new in replaced.items()}
+    return {caption: new for caption, new in followed.items() if caption not in stay}
+
+
+def _with_text(
+    sample: Sample, followed: Mapping[str, str], values: Mapping[str, Any]
+) -> dict[str, bytes]:
+    content = {"json": json.dumps(values).encode()}
     text = sample.members.get("txt", b"").decode("utf-8-sig", "replace").strip()
-    if text in leave.difference(stay) and "txt" in sample.members:
-        content["txt"] = stay[0].encode()
+    if "txt" in sample.members and text in followed:
+        content["txt"] = followed[text].encode()
     return content
 
 
-def rewrite_members(
-    source: IO[bytes], span: tuple[int, int], content: Mapping[str, bytes], target: IO[bytes]
-) -> None:
-    """Append one sample to a tar, with new content for the members of some suffixes.
+def _values(sample: Sample) -> dict[str, Any] | None:
+    """Return the object in a sample's json; None if there is none, or it is no object."""
+    try:
+        values = json.loads(sample.members.get("json", b"").decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+    return values if isinstance(values, dict) else None
 
-    The other members are copied verbatim and all keep their order; a rewritten member
-    keeps name, mode, time and owner. Call `end_archive` after the last sample.
 
-    Args:
-        source: Uncompressed tar, seekable.
-        span: (start, stop) of the whole sample in bytes.
-        content: Suffix in lower case to new content; none for a verbatim copy.
-        target: File that holds only whole members so far.
-
-    Raises:
-        InputError: If the source is damaged or ends before the span does.
-    """
-    if not content:
-        _copy(source, *span, target)
-        return
-    for member in _members(source, span):
-        names = split_name(member.info.name)
-        suffix = names[1].lower() if names else ""
-        if suffix in content:
-            write_member(target, member.info, member.info.name, content[suffix])
-        else:
-            _copy(source, span[0] + member.start, span[0] + member.stop, target)
+def _stripped(value: object) -> str:
+    return value.strip() if isinstance(value, str) else ""
 
 
 def _caption_field(values: Mapping[str, Any], source: str) -> str:
@@ -86,29 +139,3 @@ def _caption_field(values: Mapping[str, Any], source: str) -> str:
         if field is not None and values[field] not in (None, []):
             return field
     raise ValueError(f"no field {' or '.join(names)}")
-
-
-def _members(source: IO[bytes], span: tuple[int, int]) -> list[Member]:
-    source.seek(span[0])
-    stream = TarStream(source, unpack=False)
-    members = []
-    try:
-        while stream.position < span[1] - span[0]:
-            member = next_member(stream)
-            if member is None or not stream.skip_to(member.stop):
-                raise InputError(f"the shard ends before byte {span[1]:,}")
-            members.append(member)
-    except TarDamageError as error:
-        raise InputError(f"a sample cannot be read again: {error}") from None
-    return members
-
-
-def _copy(source: IO[bytes], start: int, stop: int, target: IO[bytes]) -> None:
-    source.seek(start)
-    n_left = stop - start
-    while n_left:
-        piece = source.read(min(n_left, PIECE_BYTES))
-        if not piece:
-            raise InputError(f"the shard ends {n_left:,} bytes before byte {stop:,}")
-        target.write(piece)
-        n_left -= len(piece)

@@ -47,6 +47,20 @@ def test_a_scored_pair_without_a_probability_stays() -> None:
     assert decided([NAN, NAN], 0.0, [Human.SILENT, Human.MISMATCH]) == [K, D]
 
 
+def test_a_repairable_pair_is_rematched_where_it_would_be_dropped() -> None:
+    human = [Human.SILENT, Human.SILENT, Human.MATCH, Human.MISMATCH, Human.REMATCH]
+    p = np.array([0.9, 0.1, 0.9, 0.9, 0.1])
+    scored, able = np.ones(5, bool), np.ones(5, bool)
+    outcome = decide(scored, p, 0.5, np.array(human, np.int8), able)
+    rematched = Outcome.REMATCHED
+    assert outcome.tolist() == [rematched, K, K, D, rematched]
+    assert decide(~scored, p, 0.5, np.array(human, np.int8), able).tolist() == [R] * 5
+
+
+def test_a_person_who_wants_a_rematch_drops_what_cannot_be_repaired() -> None:
+    assert decided([0.1], 0.5, [Human.REMATCH]) == [D]
+
+
 @pytest.mark.parametrize(
     ("fraction", "n_kept"), [(0.0, 0), (0.2, 1), (0.21, 3), (0.6, 3), (0.8, 4), (1.0, 5)]
 )

@@ -22,10 +22,10 @@ def test_verdicts_are_read_by_shard_and_pair(tmp_path: Path) -> None:
     }
 
 
-def test_rematch_is_a_mismatch_and_unsure_says_nothing(tmp_path: Path) -> None:
+def test_rematch_accepts_the_proposal_and_unsure_says_nothing(tmp_path: Path) -> None:
     text = f"\ufeff{HEADER}0,a,0,rematch\n0,a,1,unsure\n"
     assert read_verdicts(verdicts_file(tmp_path, text)) == {
-        "0": {("a", 0): Human.MISMATCH, ("a", 1): Human.SILENT}
+        "0": {("a", 0): Human.REMATCH, ("a", 1): Human.SILENT}
     }
 
 

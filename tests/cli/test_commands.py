@@ -73,7 +73,8 @@ def test_clean_writes_shards_and_says_what_it_did(tmp_path: Path) -> None:
         "",
         "train on them:",
         "  python -m open_clip_train.main --dataset-type webdataset"
-        f" --train-data {tmp_path}/out/00000.tar --train-num-samples 1",
+        f" --train-data {tmp_path}/out/00000.tar --train-num-samples 1"
+        " --workers 1 --batch-size 1",
     ]
 
 

@@ -1,6 +1,5 @@
 import gzip
 import io
-import json
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,11 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from ncaudit.errors import InputError
-from ncaudit.shards.copy import copy_samples, end_archive, open_tar_bytes, rewrite_sample
+from ncaudit.shards.copy import copy_spans, end_archive, first_name, held, open_tar_bytes
 from ncaudit.shards.read import read_samples
+from ncaudit.shards.rewrite import annotate_sample
 from ncaudit.shards.samples import Sample
-from ncaudit.types import Status
-from tests.support.shards import json_bytes, tar_bytes, tar_of, write_shard
+from tests.support.shards import tar_bytes, tar_of, write_shard
 
 EXTRA = {"status": "unsafe_name", "p_mismatch": None}
 
@@ -30,7 +29,8 @@ def members(content: bytes) -> list[tuple[str, bytes]]:
 
 def copied(content: bytes, spans: list[tuple[int, int]]) -> bytes:
     target = io.BytesIO()
-    copy_samples(io.BytesIO(content), spans, target)
+    copy_spans(io.BytesIO(content), spans, target)
+    end_archive(target)
     return target.getvalue()
 
 
@@ -38,7 +38,7 @@ def rewritten(content: bytes, extra: dict[str, Any] | None = None) -> bytes:
     target = io.BytesIO()
     for sample in samples_of(content):
         span = (sample.start, sample.stop)
-        rewrite_sample(io.BytesIO(content), span, extra or EXTRA, target)
+        annotate_sample(io.BytesIO(content), span, extra or EXTRA, target)
     end_archive(target)
     return target.getvalue()
 
@@ -113,91 +113,24 @@ def test_a_url_opens_too_and_a_pipe_does_not() -> None:
 def test_damaged_gzip_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "0.tar").write_bytes(gzip.compress(THREE)[:-20])
     with open_tar_bytes(str(tmp_path / "0.tar")) as file, pytest.raises(InputError, match="gzip"):
-        copy_samples(file, [(0, len(THREE))], io.BytesIO())
+        copy_spans(file, [(0, len(THREE))], io.BytesIO())
 
 
-def test_the_reasons_are_added_to_the_json_and_the_rest_is_verbatim() -> None:
-    content = tar_bytes([("a", {"jpg": b"1" * 600, "json": b'{"url": "x"}', "txt": b"t"})])
-    out = rewritten(content)
-    assert members(out) == [
-        ("a.jpg", b"1" * 600),
-        ("a.json", json_bytes({"url": "x", "ncaudit": EXTRA})),
-        ("a.txt", b"t"),
-    ]
-    assert out[:1536] == content[:1536]
+@pytest.mark.parametrize("tar_format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("name", ["a.jpg", "./d/é.jpg", "k" * 150 + ".txt", "d/" * 60 + "b.json"])
+def test_the_first_name_of_a_range_is_that_of_its_member(name: str, tar_format: int) -> None:
+    content = tar_of([("x.txt", b"1"), (name, b"2" * 700)], tar_format=tar_format)
+    assert first_name(io.BytesIO(content), (1024, len(content))) == name
 
 
-def test_the_new_json_has_the_header_fields_of_the_old_one() -> None:
-    info = tarfile.TarInfo("a.JSON")
-    info.mtime, info.mode, info.uname, info.uid = 77, 0o444, "bigdata", 5
-    out = rewritten(tar_of([(info, b"{}")]))
-    with tarfile.open(fileobj=io.BytesIO(out)) as tar:
-        (new,) = tar.getmembers()
-    assert (new.name, new.mtime, new.mode, new.uname, new.uid) == (
-        "a.JSON",
-        77,
-        0o444,
-        "bigdata",
-        5,
-    )
+@pytest.mark.parametrize("start", [512, 2048, 1 << 20])
+def test_a_range_that_starts_with_no_header_has_no_name(start: int) -> None:
+    content = tar_of([("x.txt", b"1" * 600)])
+    assert first_name(io.BytesIO(content), (start, start + 512)) is None
 
 
-def test_a_sample_without_json_gets_one_at_its_end() -> None:
-    out = rewritten(tar_bytes([("./d/a", {"jpg": b"1"}), ("b", {"txt": b"2"})]))
-    added = json_bytes({"ncaudit": EXTRA})
-    assert members(out) == [
-        ("./d/a.jpg", b"1"),
-        ("./d/a.json", added),
-        ("b.txt", b"2"),
-        ("b.json", added),
-    ]
-
-
-@pytest.mark.parametrize("old", [b"[1]", b"nonsense", b"\xff", b" " * (5 << 20), b"[" * 99_999])
-def test_a_json_that_is_no_object_is_kept_and_another_is_added(old: bytes) -> None:
-    out = rewritten(tar_bytes([("a", {"json": old, "txt": b"t"})]))
-    assert members(out) == [
-        ("a.json", old),
-        ("a.txt", b"t"),
-        ("a.ncaudit.json", json_bytes({"ncaudit": EXTRA})),
-    ]
-
-
-def test_a_member_that_is_cut_is_left_out() -> None:
-    content = tar_bytes([("a", {"jpg": b"1", "txt": b"x" * 2000})])[: 1024 + 512 + 700]
-    (sample,) = samples_of(content)
-    assert sample.reject == Status.SHARD_TRUNCATED
-    out = rewritten(content)
-    assert members(out) == [("a.jpg", b"1"), ("a.json", json_bytes({"ncaudit": EXTRA}))]
-
-
-def test_a_sample_whose_only_member_is_cut_still_leaves_its_reasons() -> None:
-    content = tar_bytes([("a", {"jpg": b"1" * 2000})])[:1000]
-    assert members(rewritten(content)) == [("a.json", json_bytes({"ncaudit": EXTRA}))]
-
-
-def test_long_foreign_and_gzip_looking_names_survive() -> None:
-    names = ["k" * 150, "日本", "a", "\x1f\udc8bx"]
-    content = tar_bytes([(name, {"jpg": b"1"}) for name in names], tar_format=tarfile.PAX_FORMAT)
-    out = rewritten(content)
-    assert [name for name, _ in members(out)] == [
-        f"{name}.{suffix}" for name in names for suffix in ("jpg", "json")
-    ]
-    assert [s.key for s in samples_of(out)] == [s.key for s in samples_of(content)]
-
-
-def test_a_rewritten_sample_reads_back_as_one_sample() -> None:
-    content = tar_bytes([("a", {"jpg": b"1", "json": b'{"caption": "x"}'}), ("b", {"txt": b"y"})])
-    first, second = samples_of(rewritten(content))
-    assert json.loads(first.members["json"]) == {"caption": "x", "ncaudit": EXTRA}
-    assert (first.key, second.key) == ("a", "b")
-
-
-@pytest.mark.parametrize("span", [(0, 512), (512, 2048), (4096, 1 << 20), (1 << 20, 2 << 20)])
-def test_a_wrong_span_never_writes_a_broken_sample(span: tuple[int, int]) -> None:
-    try:
-        rewrite_sample(io.BytesIO(THREE), span, EXTRA, target := io.BytesIO())
-    except InputError:
-        return
-    end_archive(target)
-    members(target.getvalue())
+def test_a_small_range_is_held_in_memory_and_a_large_one_is_not() -> None:
+    source = io.BytesIO(THREE)
+    memory, span = held(source, (512, 1536))
+    assert (memory.read(), span) == (THREE[512:1536], (0, 1024))
+    assert held(source, (0, 1 << 30)) == (source, (0, 1 << 30))
