@@ -9,6 +9,7 @@ from ncaudit.cli._console import log_to_console, say
 from ncaudit.cli.clean import clean
 from ncaudit.cli.demo import demo
 from ncaudit.cli.doctor import doctor
+from ncaudit.cli.report import report
 from ncaudit.cli.score import score
 from ncaudit.cli.train import train
 
@@ -18,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (score, clean, train, demo, doctor):
+for command in (score, clean, train, report, demo, doctor):
     app.command()(command)
 
 
