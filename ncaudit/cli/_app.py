@@ -10,6 +10,7 @@ from ncaudit.cli.clean import clean
 from ncaudit.cli.demo import demo
 from ncaudit.cli.doctor import doctor
 from ncaudit.cli.report import report
+from ncaudit.cli.review import review
 from ncaudit.cli.score import score
 from ncaudit.cli.train import train
 
@@ -19,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (score, clean, train, report, demo, doctor):
+for command in (score, clean, train, report, review, demo, doctor):
     app.command()(command)
 
 

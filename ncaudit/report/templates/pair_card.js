@@ -16,7 +16,11 @@ function makeSvg(tag, attributes) {
   return node;
 }
 
-const showProbability = (p) => (p === null || p === undefined ? "–" : p.toFixed(2));
+function showProbability(p) {
+  if (p === null || p === undefined) return "–";
+  if (p > 0.99 && p < 1) return "> 0.99";
+  return p > 0 && p < 0.01 ? "< 0.01" : p.toFixed(2);
+}
 
 /** A strip from 0 to 1 with the interval and the value. */
 function gauge(pair, threshold) {
