@@ -94,11 +94,7 @@ def _give(app: Any, session: ReviewSession) -> None:
 
     @app.get("/state")  # type: ignore[untyped-decorator]
     def state() -> Response:
-        return jsonify(session.state())
-
-    @app.get("/pair/<int:at>")  # type: ignore[untyped-decorator]
-    def pair(at: int) -> Response:
-        return jsonify(session.pair(at))
+        return jsonify(_shown(session, session.state()))
 
     @app.get("/picture/<int:at>")  # type: ignore[untyped-decorator]
     def picture(at: int) -> Response:
@@ -119,13 +115,13 @@ def _take(app: Any, session: ReviewSession) -> None:
     def verdict() -> Response:
         said = _object(request.get_json())
         session.decide(_whole(said.get("at")), str(said.get("verdict")))
-        return jsonify(session.state())
+        return jsonify(_shown(session, session.state()))
 
     @app.post("/undo")  # type: ignore[untyped-decorator]
     def undo() -> Response:
         request.get_json()
         back = session.undo()
-        return jsonify(session.state() | {"back": back})
+        return jsonify(_shown(session, session.state(), back))
 
     @app.errorhandler(ValueError)  # type: ignore[untyped-decorator]
     def wrong(error: ValueError) -> tuple[Response, int]:
@@ -179,6 +175,14 @@ class ReviewServer:
     def close(self) -> None:
         """Stop and free the port."""
         self._server.close()
+
+
+def _shown(
+    session: ReviewSession, state: dict[str, Any], back: int | None = None
+) -> dict[str, Any]:
+    """Return the state with the pair to show: the one taken back, or the next."""
+    at = state["next"] if back is None else back
+    return state | {"pair": None if at is None else session.pair(at)}
 
 
 def _object(value: Any) -> dict[str, Any]:

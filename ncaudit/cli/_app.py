@@ -9,6 +9,7 @@ from ncaudit.cli._console import log_to_console, say
 from ncaudit.cli.clean import clean
 from ncaudit.cli.demo import demo
 from ncaudit.cli.doctor import doctor
+from ncaudit.cli.explain import explain
 from ncaudit.cli.report import report
 from ncaudit.cli.review import review
 from ncaudit.cli.score import score
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (score, clean, train, report, review, demo, doctor):
+for command in (score, clean, train, explain, report, review, demo, doctor):
     app.command()(command)
 
 

@@ -107,9 +107,12 @@ function showEnd(state) {
   showMessage("All pairs are decided", noise, "Every verdict is in verdicts.csv of the run. To clean with them:", make("code", {}, `ncaudit clean ${state.run} --verdicts ${state.run}/verdicts.csv`));
 }
 
-async function show(at) {
-  if (at === null) return showEnd(now.state);
-  const pair = await askJson(`pair/${at}`);
+function show(pair) {
+  if (!pair) {
+    showEnd(now.state);
+    return;
+  }
+  const { at } = pair;
   now.pair = pair;
   byId("message").hidden = true;
   byId("stage").hidden = false;
@@ -131,13 +134,13 @@ async function act(work) {
   now.busy = true;
   document.body.setAttribute("aria-busy", "true");
   try {
-    const { state, at } = await work();
+    const state = await work();
     now.state = state;
     byId("problem").hidden = true;
     byId("actions").hidden = false;
     showNumbers(state);
-    await show(at);
-    document.body.dataset.shown = at === null ? "end" : String(at);
+    show(state.pair);
+    document.body.dataset.shown = state.pair ? String(state.pair.at) : "end";
   } catch (error) {
     complain(error);
   } finally {
@@ -146,20 +149,11 @@ async function act(work) {
   }
 }
 
-const begin = () => act(async () => {
-  const state = await askJson("state");
-  return { state, at: state.next };
-});
+const begin = () => act(() => askJson("state"));
 
-const decide = (verdict) => now.pair && (verdict !== "rematch" || now.pair.proposal) && act(async () => {
-  const state = await askJson("verdict", { at: now.pair.at, verdict });
-  return { state, at: state.next };
-});
+const decide = (verdict) => now.pair && (verdict !== "rematch" || now.pair.proposal) && act(() => askJson("verdict", { at: now.pair.at, verdict }));
 
-const undo = () => now.state && now.state.decided && act(async () => {
-  const state = await askJson("undo", {});
-  return { state, at: state.back === null ? state.next : state.back };
-});
+const undo = () => now.state && now.state.decided && act(() => askJson("undo", {}));
 
 const toggleEvidence = () => {
   now.evidence = !now.evidence;
