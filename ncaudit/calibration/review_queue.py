@@ -101,7 +101,9 @@ class QueueDraw:
         pool = self._pool[chosen]
         pool = pool[np.argsort(pool[:, 5], kind="stable")]
         missed = 1 - n_uniform / max(n_total, 1)
-        weight = 1 / (1 - missed * (1 - n_each / np.maximum(self._counts, 1)))
+        # At least 1 / n: strata without pairs have no chance, and nobody asks for their weight.
+        chance = 1 - missed * (1 - n_each / np.maximum(self._counts, 1))
+        weight = 1 / np.maximum(chance, 1 / max(n_total, 1))
         return [
             QueuedPair(int(part), int(row), int(stratum), float(weight[int(stratum)]))
             for part, row, stratum in pool[:, :3]
