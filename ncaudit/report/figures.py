@@ -20,6 +20,7 @@ N_STEPS = 100
 MAX_SAMPLE = 20_000  # pairs that rank correlations are computed from
 _EDGES = np.arange(N_STEPS + 1) / N_STEPS
 _MAX_ROWS_SHOWN = 12
+_MIN_AGREEMENT = 30  # fewer pairs say nothing about correlation
 _MAX_LABELS = 20_000  # held while counting; above it the rarest are given up
 
 
@@ -74,7 +75,7 @@ class RunFigures:
         counts: Pairs per step of `p_mismatch`, shape (N_STEPS + 1,); see `Group.counts`.
         sums: Sum of `p_mismatch` per step, shape (N_STEPS + 1,).
         tables: Who is where on that scale.
-        agreement: Between signals, or None with fewer than three pairs.
+        agreement: Between signals, or None with fewer than thirty pairs.
     """
 
     counts: Ints
@@ -169,8 +170,8 @@ class _Sample:
         self._rows.append(np.stack(columns, axis=1))
 
     def agreement(self) -> Agreement | None:
-        rows = np.concatenate(self._rows) if self._rows else np.zeros((0, 1))
-        return signal_agreement(rows) if len(rows) > 2 else None
+        rows = np.concatenate(self._rows) if self._rows else np.zeros((0, 1 + len(SIGNAL_COLUMNS)))
+        return signal_agreement(rows)
 
 
 def signal_agreement(rows: Floats) -> Agreement | None:
@@ -187,7 +188,7 @@ def signal_agreement(rows: Floats) -> Agreement | None:
     filled = ~np.isnan(turned).all(axis=0)
     whole: Bools = ~np.isnan(turned[:, filled]).any(axis=1)
     values = turned[whole]
-    if len(values) < 3:
+    if len(values) < _MIN_AGREEMENT:
         return None
     varies = filled & (np.nanmax(np.where(filled, values, 0.0), axis=0) > values.min(axis=0))
     if not varies.any():

@@ -82,12 +82,12 @@ def _costs(figures: RunFigures) -> Any:
 def _signals(agreement: Agreement) -> Any:
     side = 2.2 + 0.42 * len(agreement.names)
     figure, axes = _axes(side, side, "", "")
-    axes.imshow(agreement.correlation, vmin=-1, vmax=1, cmap="PuOr_r")
+    axes.imshow(agreement.correlation, vmin=-1, vmax=1, cmap="RdBu")
     places = range(len(agreement.names))
     axes.set_xticks(places, agreement.names, rotation=90)
     axes.set_yticks(places, agreement.names)
     for (row, column), value in np.ndenumerate(agreement.correlation):
-        ink = "white" if abs(value) > 0.75 else _INK
+        ink = "white" if abs(value) > 0.6 else _INK
         axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=ink)
     return figure
 

@@ -22,6 +22,12 @@ function showProbability(p) {
   return p > 0 && p < 0.01 ? "< 0.01" : p.toFixed(2);
 }
 
+/** What the number beside it is, with its interval where that says more. */
+function intervalText(pair) {
+  const [low, high] = [showProbability(pair.low), showProbability(pair.high)];
+  return pair.low === null || low === high ? "p_mismatch" : `p_mismatch, ${low} to ${high}`;
+}
+
 /** A strip from 0 to 1 with the interval and the value. */
 function gauge(pair, threshold) {
   const svg = makeSvg("svg", { class: "gauge", viewBox: "0 0 100 14", preserveAspectRatio: "none", "aria-hidden": "true" });

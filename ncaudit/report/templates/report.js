@@ -125,7 +125,7 @@ function card(pair) {
     "div",
     {},
     make("div", { class: "score" }, make("p", { class: pair.p >= 0.5 ? "p bad" : "p" }, showProbability(pair.p)),
-      make("p", { class: "label" }, pair.low === null ? "p_mismatch" : `p_mismatch, ${showProbability(pair.low)} to ${showProbability(pair.high)}`)),
+      make("p", { class: "label" }, intervalText(pair))),
     gauge(pair, 0.5),
   );
   return make(

@@ -88,7 +88,7 @@ function showEvidence() {
   const bad = pair.p >= now.state.threshold;
   byId("evidence").replaceChildren(
     make("div", { class: "row" }, make("p", { class: bad ? "p bad" : "p" }, showProbability(pair.p)),
-      make("p", { class: "label" }, pair.low === null ? "p_mismatch" : `p_mismatch, ${showProbability(pair.low)} to ${showProbability(pair.high)}`)),
+      make("p", { class: "label" }, intervalText(pair))),
     gauge(pair, now.state.threshold),
     reasonChips(pair.reasons) || make("p", { class: "label" }, "No signal stands out."),
     make("p", { class: "place" }, `${pair.shard}/${pair.key}${pair.index ? `, caption ${pair.index}` : ""}`),
