@@ -1,11 +1,10 @@
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.audits import ncaudit, rows, score, write_striped
-from tests.support.scored_runs import many_pairs, write_scored_run
+from tests.support.scored_runs import write_scored_run
 from tests.support.shards import jpeg, json_bytes, pair
 
 HOSTILE = "[red]a dog[/red] \x1b[2J\x1b]0;owned\x07"
@@ -103,33 +102,3 @@ def test_better_captions_and_images_come_from_the_run(tmp_path: Path) -> None:
     best = found["nearest"]["captions"][0]
     assert best["similarity"] > float(worst["similarity"])
     assert ncaudit(*words).exit_code == 0
-
-
-def test_the_report_says_what_it_wrote(tmp_path: Path) -> None:
-    run = write_scored_run(tmp_path, *many_pairs(10))
-    done = ncaudit("report", run, "--quiet")
-    assert done.exit_code == 0
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["report", "size", "pairs"]
-    assert (run / "report.html").is_file()
-
-
-def test_a_report_of_no_run_is_exit_3(tmp_path: Path) -> None:
-    assert ncaudit("report", tmp_path / "x").exit_code == 3
-
-
-def test_plots_without_matplotlib_name_the_extra(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    run = write_scored_run(tmp_path, *many_pairs(10))
-    done = ncaudit("report", run, "--png", tmp_path / "png", "--quiet")
-    assert (done.exit_code, "ncaudit[plots]" in done.stderr) == (2, True)
-
-
-def test_a_review_without_flask_names_the_extra(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "flask", None)
-    run = write_scored_run(tmp_path, *many_pairs(10))
-    done = ncaudit("review", run, "--no-open")
-    assert (done.exit_code, "ncaudit[review]" in done.stderr) == (2, True)
