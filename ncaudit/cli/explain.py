@@ -1,6 +1,7 @@
 """ncaudit explain."""
 
 import io
+import os
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _GAUGE_CELLS = 20
 _PICTURE_CELLS = 36
+_PLAIN_TERMINALS = ("dumb", "linux")
 _LEFT = 14
 
 
@@ -53,8 +55,9 @@ def _plain(found: "Explanation") -> dict[str, Any]:
 
 def _terminal_picture(webp: bytes) -> Any:
     """Return the picture for terminals that can show one, or None."""
-    # Finding out asks the terminal, so it must be one.
-    if not webp or not (sys.stdout.isatty() and sys.stdin.isatty()):
+    # Finding out asks the terminal, so it must be one, and one that hides what it does not know.
+    is_terminal = sys.stdout.isatty() and sys.stdin.isatty()
+    if not webp or not is_terminal or os.environ.get("TERM", "dumb") in _PLAIN_TERMINALS:
         return None
     try:
         from textual_image.renderable import Image, SixelImage, TGPImage

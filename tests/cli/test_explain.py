@@ -1,4 +1,12 @@
+import fcntl
 import json
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -102,3 +110,35 @@ def test_better_captions_and_images_come_from_the_run(tmp_path: Path) -> None:
     best = found["nearest"]["captions"][0]
     assert best["similarity"] > float(worst["similarity"])
     assert ncaudit(*words).exit_code == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("attributes", "has_picture"), [("62;4", True), ("62", False)])
+def test_a_terminal_with_sixel_graphics_shows_the_picture(
+    run: Path, attributes: str, has_picture: bool
+) -> None:
+    said = in_terminal([sys.executable, "-m", "ncaudit", "explain", str(run), "a"], attributes)
+    assert ("\x1bP" in said) == has_picture
+    assert "00000/a" in said
+
+
+def in_terminal(words: list[str], attributes: str) -> str:
+    """Run a command in a terminal that answers to `ESC [ c` with its attributes."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 1000, 800))
+    environment = os.environ | {"TERM": "xterm-256color"}
+    said = b""
+    with subprocess.Popen(words, stdin=theirs, stdout=theirs, env=environment) as process:
+        os.close(theirs)
+        while process.poll() is None or select.select([ours], [], [], 0.2)[0]:
+            if not select.select([ours], [], [], 0.2)[0]:
+                continue
+            try:
+                piece = os.read(ours, 65536)
+            except OSError:  # Linux says so when the other end is closed
+                break
+            if b"\x1b[c" in piece:
+                os.write(ours, f"\x1b[?{attributes}c".encode())
+            said += piece
+    os.close(ours)
+    return said.decode("utf-8", "replace")
