@@ -11,6 +11,9 @@ from ncaudit.cli.clean import clean
 from ncaudit.cli.demo import demo
 from ncaudit.cli.doctor import doctor
 from ncaudit.cli.evaluate import evaluate
+from ncaudit.cli.explain import explain
+from ncaudit.cli.report import report
+from ncaudit.cli.review import review
 from ncaudit.cli.score import score
 from ncaudit.cli.train import train
 
@@ -20,7 +23,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (score, clean, train, evaluate, bench, demo, doctor):
+for command in (
+    score,
+    clean,
+    explain,
+    report,
+    review,
+    train,
+    evaluate,
+    bench,
+    demo,
+    doctor,
+):
     app.command()(command)
 
 

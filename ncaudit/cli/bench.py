@@ -113,7 +113,7 @@ def _captions_per_image(given: str) -> int | None:
 def _plot(out: Path, cases: Sequence[dict[str, Any]]) -> list[str]:
     """Draw every case; returns the files, none where matplotlib is not installed."""
     from ncaudit.files import read_json
-    from ncaudit.report.plots import plot_case, plots_available
+    from ncaudit.report.bench_plots import plot_case, plots_available
 
     if not plots_available():
         return []
@@ -134,7 +134,7 @@ def _in_words(case: Mapping[str, Any]) -> str:
 
 
 def _show(out: Path, cases: Sequence[dict[str, Any]], plots: Sequence[str]) -> None:
-    from ncaudit.report.plots import plots_available
+    from ncaudit.report.bench_plots import plots_available
 
     for case in cases:
         show_case(case)

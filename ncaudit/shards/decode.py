@@ -7,6 +7,8 @@ threads; decoding and resizing run without the interpreter lock.
 import io
 import re
 import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,22 +112,55 @@ def decode_image(
     Source:
         `Fit.CROP` is `Resize(size)` then `CenterCrop(size)` of torchvision, in one step.
     """
+    with _opened(data, limits) as image:
+        width, height = image.size
+        image_format = "JPEG" if image.format in _JPEGS else str(image.format)
+        return Decoded(_pixels(image, preprocess), width, height, image_format)
+
+
+def decode_upright(
+    data: bytes, longest_px: int, limits: DecodeLimits = DEFAULT_DECODE_LIMITS
+) -> Image.Image:
+    """Decode a JPEG, PNG or WEBP for people to look at.
+
+    The first frame, turned as EXIF says, on white where it is transparent, its sides in
+    proportion; made smaller where a side is longer than `longest_px`, never larger. The
+    image has nothing of the file but its pixels: no metadata, no profile.
+
+    Raises:
+        ImageRejectedError: As `decode_image`.
+        MemoryError: If there is no room; says nothing about the image.
+    """
+    with _opened(data, limits) as image:
+        if image.format not in _JPEGS:
+            image.load()
+        rotation = _ROTATIONS.get(_orientation(image))
+        image.draft(None, (longest_px, longest_px))
+        image.load()
+        upright = _colours(image)
+        if rotation is not None:
+            upright = upright.transpose(rotation)
+        if max(upright.size) > longest_px:
+            upright.thumbnail((longest_px, longest_px), Image.Resampling.BICUBIC)
+        return _on_white(upright)
+
+
+@contextmanager
+def _opened(data: bytes, limits: DecodeLimits) -> Generator[Image.Image]:
+    """Open an image of allowed size; whatever its decoder raises becomes a reject."""
     if not data:
         raise ImageRejectedError(Status.IMAGE_EMPTY, "0 bytes")
     _quiet_pillow()
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size
-            image_format = "JPEG" if image.format in _JPEGS else str(image.format)
-            _check_size(width, height, limits)
-            pixels = _pixels(image, preprocess)
+            _check_size(*image.size, limits)
+            yield image
     except (ImageRejectedError, MemoryError):
         raise
     except UnidentifiedImageError:
         raise _unidentified(data) from None
     except Exception as error:  # noqa: BLE001 - a codec may raise anything; one image fails, not the run
         raise _undecodable(data, error) from None
-    return Decoded(pixels, width, height, image_format)
 
 
 def _quiet_pillow() -> None:
@@ -159,11 +194,15 @@ def _pixels(image: Image.Image, preprocess: Preprocess) -> Pixels:
         if preprocess.fit == Fit.CROP:
             box = _crop_box(width, height, size_px)
         square = square.resize((size_px, size_px), Image.Resampling.BICUBIC, box=box)
-    if square.mode == "RGBA":
-        canvas = Image.new("RGB", square.size, _WHITE)
-        canvas.paste(square, mask=square.getchannel("A"))
-        square = canvas
-    return np.array(square, dtype=np.uint8)
+    return np.array(_on_white(square), dtype=np.uint8)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode != "RGBA":
+        return image
+    canvas = Image.new("RGB", image.size, _WHITE)
+    canvas.paste(image, mask=image.getchannel("A"))
+    return canvas
 
 
 def _reduce(image: Image.Image, shortest_px: int) -> tuple[float, float] | None:

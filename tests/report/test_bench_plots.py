@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ncaudit.report.plots import plot_case, plots_available
+from ncaudit.report.bench_plots import plot_case, plots_available
 
 CURVES = {
     "false_positive_rate": [0.0, 0.25, 1.0],
