@@ -80,7 +80,7 @@ def fit_confidence(
     weight = np.where(there, share, 1 - share) * _even(hidden)
     wrong = ~(hidden.is_right & there)
     model = fit_monotone(-hidden.evidence, wrong.astype(float), weight, penalty=_PENALTY)
-    return Confidence(model, share, float(np.sqrt(trust) * deviation))
+    return Confidence(model, share, float(_GUESS_DEVIATION * np.sqrt(1 - trust)))
 
 
 def recoverable_share(hidden: HiddenPairs, flagged: Floats) -> tuple[float, float]:
