@@ -26,11 +26,19 @@ from ncaudit.audit.fit_model import fit_model
 from ncaudit.config import FitConfig, RematchConfig
 from ncaudit.matching.heads import unit_rows
 from ncaudit.matching.pairs import Pairs
-from ncaudit.rematch.propose import Proposals, Space, Suspects, propose
+from ncaudit.rematch.propose import Space, Suspects, propose
 from ncaudit.types import EncoderCard
 
 N_GENERATED, N_TOPICS, DIM, NUISANCE = 6000, 300, 512, 2.4
-CARD = EncoderCard("generated", True, DIM, DIM, "none", {"generated": "0" * 64}, "float32")
+CARD = EncoderCard(
+    name="generated",
+    aligned=True,
+    image_dim=DIM,
+    caption_dim=DIM,
+    preprocess_id="none",
+    weights={"generated": "0" * 64},
+    dtype="float32",
+)
 Truth = set[tuple[int, int]]
 
 
@@ -123,12 +131,12 @@ def measure(pairs: Pairs, truth: Truth, card: EncoderCard, seed: int) -> dict[st
         "confidence_half": counted(found.confidence >= 0.5, right, n_recoverable),
         "confidence_mass_mutual": counted(sure, right, n_recoverable),
         "curve": curve(found.confidence, right, n_recoverable),
-        "others": others(suspects, card, truth, found, n_recoverable),
+        "others": others(suspects, card, truth, n_recoverable),
     }
 
 
 def others(
-    suspects: Suspects, card: EncoderCard, truth: Truth, found: Proposals, n_recoverable: int
+    suspects: Suspects, card: EncoderCard, truth: Truth, n_recoverable: int
 ) -> dict[str, object]:
     """Measure top-1, mutual nearest neighbours and dense assignment in the same space."""
     from ncaudit.rematch.space import matching_space
@@ -177,7 +185,7 @@ def scale(n: int) -> dict[str, object]:
     suspects = Suspects(pairs, n, p, np.zeros(n_all, np.int64))
     del shared
     clock, cores = time.perf_counter(), time.process_time()
-    found = propose(suspects, Space(True, DIM, 1.0), RematchConfig(), seed=0)
+    found = propose(suspects, Space(aligned=True, dim=DIM, ridge=1.0), RematchConfig(), seed=0)
     return {
         "seconds": time.perf_counter() - clock,
         "core_seconds": time.process_time() - cores,

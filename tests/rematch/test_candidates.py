@@ -89,7 +89,7 @@ def test_above_the_limit_an_inverted_file_finds_most() -> None:
     pytest.importorskip("faiss")
     rng = np.random.default_rng(0)
     centre = rng.normal(size=(20, 16))
-    image = unit_rows((centre[np.arange(2000) % 20] + 0.3 * rng.normal(size=(2000, 16))))
+    image = unit_rows(centre[np.arange(2000) % 20] + 0.3 * rng.normal(size=(2000, 16)))
     caption = unit_rows(image + 0.01 * rng.normal(size=image.shape))
     given = Pool(
         image.astype(np.float32), caption.astype(np.float32), np.zeros(2000), np.zeros(2000), NONE

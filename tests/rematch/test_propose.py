@@ -37,7 +37,7 @@ def found() -> tuple[Suspects, np.ndarray, Proposals]:
 
 
 def test_proposals_find_the_true_partner(found: tuple) -> None:
-    given, partner, proposals = found
+    _, partner, proposals = found
     right = proposals.donor == partner
     sure = proposals.confidence >= 0.8
     assert sure.sum() > 20
@@ -46,7 +46,7 @@ def test_proposals_find_the_true_partner(found: tuple) -> None:
 
 
 def test_transport_agrees_with_exact_assignment(found: tuple) -> None:
-    given, partner, proposals = found
+    given, _, proposals = found
     n = given.n_flagged
     centred = [
         side - side.mean(0) for side in (given.pairs.image, given.pairs.caption.astype(np.float32))
@@ -76,7 +76,7 @@ def test_likely_mismatches_are_never_accepted(found: tuple) -> None:
 
 
 def test_missing_partners_lower_the_confidence(found: tuple) -> None:
-    given, partner = suspects(orphans=True)
+    given, _ = suspects(orphans=True)
     proposals = propose(given, SPACE, RematchConfig(), seed=0)
     assert proposals.about["recoverable_share"] < found[2].about["recoverable_share"]
     assert np.nanmean(proposals.confidence) < np.nanmean(found[2].confidence)
