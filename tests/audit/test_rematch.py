@@ -16,6 +16,7 @@ from tests.support.audits import digests, ncaudit, rows, toy_encoders
 from tests.support.shards import write_shard
 from tests.support.toy_encoder import COLOURS, describe, stripes
 
+pytestmark = pytest.mark.slow
 FIT = FitConfig(heads=HeadsConfig(epochs=1))
 N_SHARDS, N_PAIRS, NOISE = 3, 160, 0.25
 
@@ -135,7 +136,6 @@ def test_a_limit_is_said(whole: tuple[Path, dict[str, str]], tmp_path: Path) -> 
     ("name", "call"), [("_write_table", 1), ("replace_columns", 1), ("replace_columns", 3)]
 )
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.slow
 def test_an_interrupted_stage_goes_on_to_the_same_bytes(
     whole: tuple[Path, dict[str, str]],
     tmp_path: Path,
