@@ -209,6 +209,51 @@ class FitConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RematchConfig:
+    """How captions are proposed for flagged pairs.
+
+    Attributes:
+        enabled: False leaves the proposal columns empty.
+        pool: `flagged`: captions of flagged pairs alone; `all`: of kept pairs too.
+        within: Which shards may exchange captions: `all`, `shard`, `folder`, a number of
+            leading folders, or globs separated by commas.
+        max_pairs: Flagged pairs that take part at most, and kept ones; a seeded draw above.
+        flagged_p: A pair with a p_mismatch at or above is flagged.
+        neighbours: Candidates k of every image and of every caption.
+        flat_limit: Up to this many rows all are compared; above, an inverted file is used.
+        duplicate_cosine: Captions whose frozen embeddings are more alike are one.
+        search_dim: Leading directions of the matching space that the index sees.
+        regularisation: Weight of the transport's entropy.
+        accept_confidence: Least `rematch_confidence` of an accepted proposal.
+        accept_mass: Least transported share of an accepted proposal.
+        accept_p: An accepted proposal's p_mismatch is below this.
+    """
+
+    enabled: bool = True
+    pool: str = "flagged"
+    within: str = "all"
+    max_pairs: int = 1_000_000
+    flagged_p: float = 0.5
+    neighbours: int = 32
+    flat_limit: int = 1_000_000
+    duplicate_cosine: float = 0.98
+    search_dim: int = 256
+    regularisation: float = 0.02
+    accept_confidence: float = 0.5
+    accept_mass: float = 0.5
+    accept_p: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.pool not in ("flagged", "all"):
+            raise ConfigError(f"unknown rematch pool {self.pool!r}", hint="Known: flagged, all.")
+        if not self.within.strip():
+            raise ConfigError(
+                "no shards may exchange captions",
+                hint="Use --no-rematch, or --rematch-within all, shard, folder, a number or globs.",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreConfig:
     """Settings of `ncaudit score` that decide its numbers.
 
@@ -221,6 +266,7 @@ class ScoreConfig:
         device: `auto`, `cpu` or `cuda`.
         batch_size: Images or captions in one forward pass.
         fit: How the model is fitted.
+        rematch: How captions are proposed for flagged pairs.
     """
 
     shards: tuple[str, ...]
@@ -231,6 +277,7 @@ class ScoreConfig:
     device: str = "auto"
     batch_size: int = 64
     fit: FitConfig = field(default_factory=FitConfig)
+    rematch: RematchConfig = field(default_factory=RematchConfig)
 
 
 def as_plain(config: object) -> dict[str, Any]:

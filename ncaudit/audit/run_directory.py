@@ -44,6 +44,11 @@ class RunDirectory:
         return self.root / "scores"
 
     @property
+    def proposals(self) -> Path:
+        """What the rematch stage proposes, before it is put into the parts."""
+        return self.root / "rematch" / "proposals.parquet"
+
+    @property
     def audit_csv(self) -> Path:
         """The merged table."""
         return self.root / "audit.csv"
@@ -75,7 +80,7 @@ class RunDirectory:
         """Delete all outputs but the embeddings; the first to go is what says "complete"."""
         for path in (self.run_json, self.summary, self.audit_csv):
             path.unlink(missing_ok=True)
-        for folder in (self.scores, self.model):
+        for folder in (self.scores, self.model, self.proposals.parent):
             remove_tree(folder)
 
 

@@ -23,6 +23,8 @@ _PACKAGES = (
     "numpy",
     "scipy",
     "scikit-learn",
+    "faiss-cpu",
+    "faiss-gpu",
     "pyarrow",
     "pillow",
     "open_clip_torch",
@@ -71,6 +73,7 @@ def run_record(
     cached: Sequence[CachedShard],
     seconds: Mapping[str, float],
     model: str,
+    rematch: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the content of run.json; the only file with times in it.
 
@@ -80,6 +83,7 @@ def run_record(
         cached: Its shards.
         seconds: Stage to seconds, for what was done this time.
         model: Digest of the model, "" if there is none.
+        rematch: How proposals were made, if it was tried.
     """
     settings = as_plain(config)
     settings["shards"] = [mask_secrets(pattern) for pattern in config.shards]
@@ -102,6 +106,7 @@ def run_record(
             "pairs": n_pairs,
             "scored": sum(shard.tally.n_scored for shard in cached),
         },
+        "rematch": dict(rematch or {}),
         "shards": entries,
         "fingerprint": digest_json(
             {

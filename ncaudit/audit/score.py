@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ncaudit import __version__
 from ncaudit.audit.embed import Embedder, embed_shards, open_embedder, settle_times
@@ -10,6 +11,7 @@ from ncaudit.audit.fit_sample import draw_sample
 from ncaudit.audit.full_disk import full_disk_is_deliberate
 from ncaudit.audit.model import AuditModel
 from ncaudit.audit.obtain_model import Fitter, fit_key, keep_given_model, load_given_model
+from ncaudit.audit.rematch import Rematcher, filled_sizes
 from ncaudit.audit.run_directory import RunDirectory, digest_model, identity
 from ncaudit.audit.run_record import run_record, summarise
 from ncaudit.audit.stages import StageProgress, Stages
@@ -71,7 +73,9 @@ def score_shards(
         cached = embed_shards(shards, embedder, ledger, stages)
         scorer, problem = _obtain(job, cached)
         _score_all(job, cached, scorer)
-        return _finish(job, cached, scorer.model, problem)
+        rematcher = Rematcher(run, config.rematch, ledger, stages, config.seed)
+        about = rematcher.rematch(cached, scorer.model, scorer.key)
+        return _finish(job, cached, _Outcome(scorer.model, problem, about))
 
 
 def raise_for_problems(summary: Summary) -> None:
@@ -150,12 +154,15 @@ def _obtain(job: _Job, cached: Sequence[CachedShard]) -> tuple[_Scorer, str]:
 
 def _score_all(job: _Job, cached: Sequence[CachedShard], scorer: _Scorer) -> None:
     job.stages.stage(_STAGE, sum(shard.tally.n_pairs for shard in cached))
+    filled = filled_sizes(job.run, job.ledger, [shard.tally.shard for shard in cached])
     for shard in cached:
         name = shard.tally.shard
         part = job.run.part(name)
         key = digest_json([scorer.key, shard.sha256, shard.key, __version__])
         done = job.ledger.done(_STAGE, name, key)
-        if done is None or not part.is_file() or done.get("n_bytes") != part.stat().st_size:
+        # With its proposals a part has another size.
+        sizes = (done.get("n_bytes"), filled.get(name)) if done else ()
+        if not part.is_file() or part.stat().st_size not in sizes:
             _score_shard(job, shard, scorer)
             # A shard that could not be read may say something else the next time.
             if shard.sha256:
@@ -178,21 +185,35 @@ def _score_shard(job: _Job, shard: CachedShard, scorer: _Scorer) -> None:
     write_part(job.run.part(shard.tally.shard), table)
 
 
-def _finish(
-    job: _Job, cached: Sequence[CachedShard], model: AuditModel | None, problem: str
-) -> Summary:
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What the stages before the last one left.
+
+    Attributes:
+        model: The model that scored, or None.
+        problem: Why that is not a full model, or "".
+        rematch: How proposals were made.
+    """
+
+    model: AuditModel | None
+    problem: str
+    rematch: Mapping[str, Any]
+
+
+def _finish(job: _Job, cached: Sequence[CachedShard], outcome: _Outcome) -> Summary:
     """Write what covers all shards; run.json last, since it says that all is there."""
     run, stages = job.run, job.stages
     stages.stage("merge", len(cached), "shards")
     parts = [run.part(shard.tally.shard) for shard in cached]
     n_rows = merge_csv(parts, run.audit_csv)
     n_pairs = sum(shard.tally.n_pairs for shard in cached)
-    summary = summarise(run, cached, model, problem)
+    summary = summarise(run, cached, outcome.model, outcome.problem)
     if not n_rows == n_pairs == summary.counts.pairs:
         raise ValueError(f"{n_pairs} pairs, but {n_rows} rows and {summary.counts.pairs} counted")
     write_summary(run.summary, summary)
     stages.advance(len(cached))
     stages.finish()
-    record = run_record(job.config, job.embedder, cached, stages.seconds, digest_model(run.model))
+    digest = digest_model(run.model)
+    record = run_record(job.config, job.embedder, cached, stages.seconds, digest, outcome.rematch)
     write_json(run.run_json, record)
     return summary

@@ -38,6 +38,19 @@ CacheOption: TypeAlias = Annotated[
     Path | None,
     typer.Option(help="Folder of embeddings to use and fill.", show_default="OUT/embeddings"),
 ]
+RematchOption: TypeAlias = Annotated[
+    bool, typer.Option("--rematch/--no-rematch", help="Propose captions for flagged pairs.")
+]
+RematchPoolOption: TypeAlias = Annotated[
+    str, typer.Option(help="Whose captions are proposed: flagged pairs' or all pairs'.")
+]
+RematchWithinOption: TypeAlias = Annotated[
+    str,
+    typer.Option(help="Shards that exchange captions: all, shard, folder, DEPTH or GLOB,GLOB."),
+]
+RematchMaxOption: TypeAlias = Annotated[
+    int, typer.Option(min=1, help="Flagged pairs that take part at most; a sample above that.")
+]
 WorkersOption: TypeAlias = Annotated[int, typer.Option(min=1, help="Number of worker processes.")]
 JsonOption: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Summary as JSON on stdout, for programs.")

@@ -19,11 +19,15 @@ from ncaudit.cli._options import (
     ModelOption,
     OutOption,
     QuietOption,
+    RematchMaxOption,
+    RematchOption,
+    RematchPoolOption,
+    RematchWithinOption,
     SeedOption,
     ShardsArgument,
 )
 from ncaudit.cli._progress import progress
-from ncaudit.config import FitConfig, ScoreConfig
+from ncaudit.config import FitConfig, RematchConfig, ScoreConfig
 
 if TYPE_CHECKING:
     from ncaudit.report.summary import Summary, ThresholdRow
@@ -48,6 +52,10 @@ def score(
     device: DeviceOption = "auto",
     batch_size: BatchSizeOption = 64,
     fit_pairs: FitPairsOption = 500_000,
+    rematch: RematchOption = True,
+    rematch_pool: RematchPoolOption = "flagged",
+    rematch_within: RematchWithinOption = "all",
+    rematch_max: RematchMaxOption = 1_000_000,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -65,6 +73,9 @@ def score(
             device=device,
             batch_size=batch_size,
             fit=FitConfig(fit_pairs=fit_pairs),
+            rematch=RematchConfig(
+                enabled=rematch, pool=rematch_pool, within=rematch_within, max_pairs=rematch_max
+            ),
         )
         with progress(quiet) as shown:
             summary = score_shards(config, out, shown, overwrite=overwrite)

@@ -18,7 +18,7 @@ class Moments:
     """Sums over n pairs of image features x and caption embeddings t, float64.
 
     Attributes:
-        n: Number of pairs.
+        n: Number of pairs, or the sum of their weights.
         image: Sum of x, shape (d_image,).
         caption: Sum of t, shape (d_caption,).
         image_image: Sum of x x', shape (d_image, d_image).
@@ -26,7 +26,7 @@ class Moments:
         image_caption: Sum of x t', shape (d_image, d_caption).
     """
 
-    n: int
+    n: float
     image: Floats
     caption: Floats
     image_image: Floats

@@ -164,6 +164,15 @@ PART_COLUMNS = (
     Column("image_width", "integer", "pixels", "", "Width of the stored image."),
     Column("image_height", "integer", "pixels", "", "Height of the stored image."),
     Column("image_digest", "text", "hex", "", "First 16 hex digits of the image file's sha256."),
+    Column("rematch_caption_index", "integer", "0, 1, ...", "", "Position of that caption there."),
+    Column("rematch_sample_index", "integer", "0, 1, ...", "", "Position of that sample there."),
+    Column(
+        "rematch_alternatives",
+        "text",
+        "JSON list",
+        "",
+        "Up to three captions next in line: shard, key, caption_index, similarity.",
+    ),
     Column("in_fit", "flag", "true, false", "", "The pair was among those the model saw."),
     Column(
         "crcl_label_history",

@@ -57,6 +57,27 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> Any:
     return pq.ParquetFile(path).read(columns=None if columns is None else list(columns))
 
 
+def replace_columns(path: Path, columns: Mapping[str, Any]) -> None:
+    """Write a part again with other values in some columns of the table.
+
+    Args:
+        path: The part; it is replaced as a whole.
+        columns: Name to one value per row, as in `write_part`.
+
+    Raises:
+        ValueError: If a column has not one value per row.
+    """
+    import pyarrow.parquet as pq
+
+    table = read_part(path)
+    known = {column.name: column for column in AUDIT_COLUMNS + PART_COLUMNS}
+    for name, values in columns.items():
+        array = _array(name, values, known[name], len(table))
+        table = table.set_column(table.schema.get_field_index(name), name, array)
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", row_group_size=_ROW_GROUP)
+
+
 def column_type(column: Column) -> Any:
     """Return the Arrow type of a column of the table."""
     import pyarrow as pa

@@ -94,7 +94,7 @@ def test_run_json_says_what_was_run(audited: tuple[Path, set[str]]) -> None:
     assert (run["config"]["encoder"], run["encoder"]["name"], run["seed"]) == ("toy", "toy", 0)
     assert [shard["name"] for shard in run["shards"]] == ["0", "1", "2"]
     assert all(len(shard["sha256"]) == 64 for shard in run["shards"])
-    assert set(run["seconds"]) == {"embed", "fit", "score", "merge"}
+    assert set(run["seconds"]) == {"embed", "fit", "score", "rematch", "merge"}
     assert len(run["fingerprint"]) == 64
 
 
