@@ -10,20 +10,25 @@ import typer
 from ncaudit.cli._console import complain, exit_codes, say, say_json, show_table
 from ncaudit.cli._noise import noise_rate
 from ncaudit.cli._options import (
+    AddressOption,
     BatchSizeOption,
     CaptionsOption,
     DeviceOption,
     EncoderOption,
+    EngineOption,
     FitPairsOption,
+    GpusPerWorkerOption,
     JsonOption,
     ModelOption,
     OutOption,
     QuietOption,
     SeedOption,
     ShardsArgument,
+    WorkersOption,
 )
 from ncaudit.cli._progress import progress
 from ncaudit.config import FitConfig, ScoreConfig
+from ncaudit.engine.base import EngineOptions
 
 if TYPE_CHECKING:
     from ncaudit.report.summary import Summary, ThresholdRow
@@ -48,6 +53,10 @@ def score(
     device: DeviceOption = "auto",
     batch_size: BatchSizeOption = 64,
     fit_pairs: FitPairsOption = 500_000,
+    workers: WorkersOption = 0,
+    engine: EngineOption = "local",
+    address: AddressOption = "auto",
+    gpus_per_worker: GpusPerWorkerOption = None,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -66,8 +75,11 @@ def score(
             batch_size=batch_size,
             fit=FitConfig(fit_pairs=fit_pairs),
         )
+        runs_on = EngineOptions(
+            name=engine, workers=workers, address=address, gpus_per_worker=gpus_per_worker
+        )
         with progress(quiet) as shown:
-            summary = score_shards(config, out, shown, overwrite=overwrite)
+            summary = score_shards(config, out, shown, overwrite=overwrite, engine=runs_on)
         if json:
             say_json({"out": str(out)} | asdict(summary))
         else:

@@ -191,10 +191,18 @@ def tally_ids(shard: str, ids: dict[str, list[Any]], defect: str) -> ShardTally:
     return ShardTally(shard, n_pairs, n_pairs - sum(rejects.values()), rejects, defect)
 
 
+def cached_from(content: dict[str, Any]) -> CachedShard:
+    """Return the shard that `asdict` made plain.
+
+    Raises:
+        TypeError: If the content is that of something else; also LookupError, ValueError.
+    """
+    return CachedShard(**content | {"tally": ShardTally(**content["tally"])})
+
+
 def _read_marker(folder: Path) -> CachedShard | None:
     try:
-        content = read_json(folder / _MARKER)
-        found = CachedShard(**content | {"tally": ShardTally(**content["tally"])})
+        found = cached_from(read_json(folder / _MARKER))
     except (OSError, ValueError, TypeError, LookupError):
         return None
     names = ("image.npy", "caption.npy", "ids.parquet")

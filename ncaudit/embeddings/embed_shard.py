@@ -1,13 +1,14 @@
 """From one shard to its cached embeddings: the only code that decodes images.
 
-Reading, decoding (threads; Pillow lets go of the interpreter lock) and encoding overlap;
-the queue between them is bounded, so memory does not grow with the shard.
+Reading (a thread), decoding (threads; Pillow lets go of the interpreter lock) and encoding
+overlap; the queue between them is bounded, so memory does not grow with the shard.
 """
 
 import hashlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ class _Rows:
     image_of_row: list[int] = field(default_factory=list)
     captions: list[str] = field(default_factory=list)
     row_ids: list[int] = field(default_factory=list)
+    image_of_digest: dict[str, int] = field(default_factory=dict)
     n_images: int = 0
     n_samples: int = 0
     defect: ShardDefect | None = None
@@ -115,18 +117,49 @@ def embed_shard(
     try:
         with open_shard(shard.path) as file:
             source = ShardSource(file, shard.path, on_bytes)
-            reads = _decoded(source, encoder.preprocess, options, rows)
-            images.extend(_take_batch(batch, encoder, rows) for batch in _batches(reads, options))
+            with closing(_decoded(source, encoder.preprocess, options, rows)) as reads:
+                for batch in _batches(reads, options):
+                    images.append(_take_batch(batch, encoder, rows))
+                    source.report()
             sha256 = source.finish()
     except ShardReadError as error:
         # What came before a broken connection is not the shard's: it is tried again as a whole.
-        rows, images = _Rows(defect=ShardDefect(Status.SHARD_UNREADABLE, str(error))), images[:1]
+        return write_unreadable(shard, folder, encoder.card, options.captions, str(error))
     if rows.defect and not rows.n_samples:
         rows.add_defect(rows.defect)
     image, caption = _aligned(encoder, rows, np.concatenate(images))
+    cached = _cached(shard, rows, embedding_key(encoder.card, options.captions), sha256)
+    write_embeddings(folder, rows.ids, image, caption, cached)
+    return cached
+
+
+def write_unreadable(
+    shard: ShardRef, folder: Path, card: EncoderCard, captions: str, detail: str
+) -> CachedShard:
+    """Write the cache folder of a shard of which nothing could be read; it is tried again.
+
+    Args:
+        shard: The shard.
+        folder: Cache folder of this shard.
+        card: Of the encoder that would have been used.
+        captions: Caption source.
+        detail: Why not.
+
+    Raises:
+        OSError: If the cache cannot be written.
+    """
+    rows = _Rows(defect=ShardDefect(Status.SHARD_UNREADABLE, detail))
+    rows.add_defect(ShardDefect(Status.SHARD_UNREADABLE, detail))
+    cached = _cached(shard, rows, embedding_key(card, captions), "")
+    image, caption = (np.zeros((0, dim), np.float16) for dim in (card.image_dim, card.caption_dim))
+    write_embeddings(folder, rows.ids, image, caption, cached)
+    return cached
+
+
+def _cached(shard: ShardRef, rows: _Rows, key: str, sha256: str) -> CachedShard:
     defect = f"{rows.defect.status}: {rows.defect.detail}" if rows.defect else ""
-    cached = CachedShard(
-        key=embedding_key(encoder.card, options.captions),
+    return CachedShard(
+        key=key,
         path=shard.path,
         n_bytes=shard.n_bytes,
         modified=shard.modified,
@@ -134,27 +167,34 @@ def embed_shard(
         n_samples=rows.n_samples,
         tally=tally_ids(shard.name, rows.ids, defect),
     )
-    write_embeddings(folder, rows.ids, image, caption, cached)
-    return cached
 
 
 def _decoded(
     source: ShardSource, preprocess: Preprocess, options: EmbedOptions, rows: _Rows
 ) -> Generator[_Read]:
-    """Yield samples in shard order, decoded by threads a little ahead of the encoder."""
-    ahead = 2 * options.batch_size
-    waiting: deque[Future[_Read]] = deque()
-    with ThreadPoolExecutor(options.decode_threads) as pool:
-        for item in read_samples(source):  # type: ignore[arg-type]
+    """Yield samples in shard order, read and decoded by threads a little ahead of the encoder."""
+    samples = read_samples(source)  # type: ignore[arg-type]
+    reader, decoders = ThreadPoolExecutor(1), ThreadPoolExecutor(options.decode_threads)
+
+    def read_next() -> Future[_Read] | ShardDefect | None:
+        item = next(samples, None)
+        if isinstance(item, Sample):
+            return decoders.submit(_read, item, preprocess, options.captions)
+        return item
+
+    # One thread reads, so these come in shard order.
+    ahead = deque(reader.submit(read_next) for _ in range(2 * options.batch_size))
+    try:
+        while (item := ahead.popleft().result()) is not None:
+            ahead.append(reader.submit(read_next))
             if isinstance(item, ShardDefect):
                 rows.defect = item
                 continue
             rows.n_samples += 1
-            waiting.append(pool.submit(_read, item, preprocess, options.captions))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            yield item.result()
+    finally:
+        reader.shutdown(cancel_futures=True)
+        decoders.shutdown(cancel_futures=True)
 
 
 def _batches(reads: Iterator[_Read], options: EmbedOptions) -> Iterator[list[_Read]]:
@@ -186,27 +226,33 @@ def _read(sample: Sample, preprocess: Preprocess, captions: str) -> _Read:
 
 
 def _take_batch(batch: list[_Read], encoder: Encoder, rows: _Rows) -> Floats:
-    """Encode the batch's images and append the rows of its pairs."""
-    pixels = [read.decoded.pixels for read in batch if read.decoded is not None]
+    """Encode the images that are new in this shard and append the rows of all pairs.
+
+    Returns:
+        Embeddings of the new images, which follow those of earlier batches.
+    """
+    new = {read.digest: read.decoded.pixels for read in batch if read.decoded is not None}
+    for known in new.keys() & rows.image_of_digest.keys():
+        del new[known]
     empty = np.zeros((0, encoder.card.image_dim), np.float32)
-    image = encoder.encode_images(np.stack(pixels)) if pixels else empty
-    at = -1
+    image = encoder.encode_images(np.stack(list(new.values()))) if new else empty
+    for at, digest in enumerate(new):
+        rows.image_of_digest[digest] = rows.n_images + at if _is_unit(image[at]) else -1
     for read in batch:
-        at += read.decoded is not None
-        is_valid = read.decoded is not None and _is_unit(image[at])
+        at = rows.image_of_digest[read.digest] if read.decoded is not None else -1
         for pair in read.pairs:
-            _add_pair(rows, read, pair, rows.n_images + at if is_valid else None)
-    rows.n_images += len(pixels)
+            _add_pair(rows, read, pair, at)
+    rows.n_images += len(new)
     return image.astype(np.float16)
 
 
-def _add_pair(rows: _Rows, read: _Read, pair: PairText, image: int | None) -> None:
-    """Append the row of a pair; `image` is None if its image has no valid embedding."""
+def _add_pair(rows: _Rows, read: _Read, pair: PairText, image: int) -> None:
+    """Append the row of a pair; `image` is -1 if its image has no valid embedding."""
     status, detail = read.reject or pair.reject, read.detail if read.reject else pair.detail
-    if status is None and image is None:
+    if status is None and image < 0:
         status, detail = Status.EMBEDDING_INVALID, "image embedding is zero or not finite"
     row = -1
-    if status is None and image is not None:
+    if status is None:
         row = len(rows.captions)
         rows.captions.append(pair.caption)
         rows.image_of_row.append(image)
