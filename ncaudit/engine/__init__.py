@@ -9,7 +9,13 @@ from contextlib import contextmanager
 from ncaudit.engine.base import Engine, EngineOptions
 from ncaudit.registry import Registry
 
-ENGINES: Registry[Engine] = Registry("engine", {"local": "ncaudit.engine.local:open_local"})
+ENGINES: Registry[Engine] = Registry(
+    "engine",
+    {
+        "local": "ncaudit.engine.local:open_local",
+        "ray": "ncaudit.engine.ray_cluster:open_ray",
+    },
+)
 
 
 @contextmanager

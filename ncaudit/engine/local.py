@@ -81,7 +81,7 @@ class _Process:
         self._pool = ProcessPoolExecutor(
             1, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(threads,)
         )
-        self._pid = self._pool.submit(os.getpid)
+        self.ready = self._pool.submit(os.getpid)
 
     def submit(self, make_work: MakeWork[Any], task: Any) -> Future[Record]:
         answer: Future[Record] = Future()
@@ -96,10 +96,10 @@ class _Process:
 
     def stop(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
-        if not self._pid.done() or self._pid.cancelled() or self._pid.exception():
+        if not self.ready.done() or self.ready.cancelled() or self.ready.exception():
             return
         for child in multiprocessing.active_children():
-            if child.pid == self._pid.result():
+            if child.pid == self.ready.result():
                 child.kill()
 
 

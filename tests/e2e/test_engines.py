@@ -1,7 +1,6 @@
 """Wherever the work is done, and whoever dies, the bytes are the same."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +9,17 @@ import pytest
 from tests.support.audits import digests, rows, score as score_in, summary, write_striped
 from tests.support.shards import pair, write_shard
 from tests.support.toy_encoder import striped
-from tests.support.toy_plugin import toy_plugin
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def whole(tmp_path_factory: pytest.TempPathFactory, toys: Path) -> Path:
     """Shards and an audit of them that was done in one process."""
     folder = tmp_path_factory.mktemp("whole")
-    write_striped(folder, n_shards=4, n_pairs=30)
-    with toy_plugin(folder / "plugin"):
-        done = score(folder, folder / "audit", "--workers", 1)
-        assert done.exit_code == 0, done.output
-        yield folder
+    write_striped(folder, n_shards=4, n_pairs=55)
+    assert toys.is_dir()
+    done = score(folder, folder / "audit", "--workers", 1)
+    assert done.exit_code == 0, done.output
+    return folder
 
 
 def score(folder: Path, out: Path, *words: object, encoder: str = "toy-aligned") -> Any:
@@ -29,6 +27,7 @@ def score(folder: Path, out: Path, *words: object, encoder: str = "toy-aligned")
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("workers", [2, 3])
 def test_any_number_of_workers_gives_the_same_bytes(
     whole: Path, tmp_path: Path, workers: int
@@ -39,6 +38,7 @@ def test_any_number_of_workers_gives_the_same_bytes(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_more_workers_go_on_with_the_run_of_one(whole: Path, tmp_path: Path) -> None:
     assert score(whole, tmp_path / "audit", "--workers", 1).exit_code == 0
     (tmp_path / "audit/run.json").unlink()
@@ -49,7 +49,8 @@ def test_more_workers_go_on_with_the_run_of_one(whole: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("whole")
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("toys")
 def test_a_shard_that_kills_its_workers_is_named_and_the_others_are_scored(
     tmp_path: Path,
 ) -> None:
@@ -62,6 +63,26 @@ def test_a_shard_that_kills_its_workers_is_named_and_the_others_are_scored(
     run = json.loads((tmp_path / "audit/run.json").read_text())
     assert [shard["sha256"] == "" for shard in run["shards"]] == [False, False, True]
     assert "ended abruptly" in done.output
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_two_ray_nodes_give_the_same_bytes(whole: Path, tmp_path: Path, two_nodes: str) -> None:
+    done = score(whole, tmp_path / "audit", "--engine", "ray", "--address", two_nodes, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["counts"]["pairs"] == 220
+    assert digests(tmp_path / "audit") == digests(whole / "audit")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_ray_worker_that_is_killed_is_survived(tmp_path: Path, two_nodes: str) -> None:
+    write_shard(tmp_path / "shards/0.tar", striped(20)[0])
+    write_shard(tmp_path / "shards/1.tar", [("a", pair("red", "a deadly caption"))])
+    where = ["--engine", "ray", "--address", two_nodes]
+    score(tmp_path, tmp_path / "audit", *where, encoder="toy-deadly")
+    assert list(summary(tmp_path)["defects"]) == ["1"]
+    assert [row["status"] for row in rows(tmp_path)] == ["scored"] * 20 + ["shard_unreadable"]
 
 
 def test_an_unknown_engine_is_a_wrong_setting(whole: Path, tmp_path: Path) -> None:

@@ -15,15 +15,26 @@ def opened(name: str, workers: int, address: str = "auto") -> Iterator[Engine]:
         yield engine
 
 
-@pytest.fixture(params=["in process", "local"])
+RAY = pytest.param("ray", marks=pytest.mark.slow)
+
+
+@pytest.fixture(params=["in process", "local", RAY])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """Every engine, with two workers where it has any."""
-    with opened("local", 1 if request.param == "in process" else 2) as engine:
-        yield engine
+    if request.param == "in process":
+        with opened("local", 1) as engine:
+            yield engine
+    else:
+        yield from _with_two_workers(request)
 
 
-@pytest.fixture(params=["local"])
+@pytest.fixture(params=["local", RAY])
 def crew_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """Every engine that survives its workers."""
-    with opened(request.param, 2) as engine:
+    yield from _with_two_workers(request)
+
+
+def _with_two_workers(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    address = request.getfixturevalue("two_nodes") if request.param == "ray" else "auto"
+    with opened(request.param, 2, address) as engine:
         yield engine

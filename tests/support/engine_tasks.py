@@ -75,6 +75,7 @@ BEHAVIOURS: dict[str, Callable[[Task], Any]] = {
     "killed once": _killed_once,
     "refuse": _refuse,
     "full disk": lambda _task: _raise(OSError(28, "No space left on device")),
+    "wait a while": lambda _task: time.sleep(1),
     "sleep": lambda _task: time.sleep(60),
 }
 
