@@ -170,11 +170,31 @@ def embed_shards(
             folder of `ledger` is then free for another attempt.
         OSError: If the cache cannot be written.
     """
-    found = {shard.name: _find(shard, embedder) for shard in shards}
+    found = embed_missing(shards, embedder, engine, stages)
+    cached = [found[shard.name] for shard in shards]
+    try:
+        _refuse_nothing(cached)
+    except InputError:
+        for shard in shards:
+            remove_tree(embedder.folder(shard.name))
+        ledger.forget()
+        raise
+    return cached
+
+
+def embed_missing(
+    shards: Sequence[ShardRef], embedder: Embedder, engine: Engine, stages: Stages
+) -> dict[str, CachedShard]:
+    """Embed what the cache does not hold yet, and return shard name to what it holds now.
+
+    Shards that `engine` leaves to others are not in it.
+    """
+    kept = {shard.name: _find(shard, embedder) for shard in shards}
+    found = {name: cached for name, cached in kept.items() if cached is not None}
     tasks = [
         EmbedTask(index, shard, embedder.folder(shard.name))
         for index, shard in enumerate(shards)
-        if found[shard.name] is None
+        if shard.name not in found
     ]
     if tasks:
         stages.stage("embed", max(1, sum(task.shard.n_bytes for task in tasks) // _KB), "kB")
@@ -188,15 +208,7 @@ def embed_shards(
 
     for failure in engine.run(tasks, _maker(embedder), on_done, progress.advance):
         on_done(*_given_up(shards[failure.index], failure, embedder))
-    cached_shards = [cached for cached in found.values() if cached is not None]
-    try:
-        _refuse_nothing(cached_shards)
-    except InputError:
-        for shard in shards:
-            remove_tree(embedder.folder(shard.name))
-        ledger.forget()
-        raise
-    return cached_shards
+    return found
 
 
 def _maker(of: Embedder) -> MakeEmbed:
@@ -238,6 +250,9 @@ def make_torch_repeatable(threads: int) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
 
+    if torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
+        # torchrun shows every rank all GPUs of its machine.
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     # Meant for finding bugs: it would write every new tensor twice.

@@ -1,7 +1,8 @@
 """Score every pair of some shards: embed, fit, score, merge, each step resumable."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from ncaudit import __version__
 from ncaudit.audit.checkpoint import load_model
 from ncaudit.audit.embed import (
     Embedder,
+    embed_missing,
     embed_shards,
     make_torch_repeatable,
     open_embedder,
@@ -23,10 +25,11 @@ from ncaudit.audit.run_record import run_record, summarise
 from ncaudit.audit.stages import StageProgress, Stages
 from ncaudit.audit.tables import shard_table
 from ncaudit.config import ScoreConfig
-from ncaudit.embeddings.cache import CachedShard, read_embeddings
+from ncaudit.embeddings.cache import CachedShard, read_embeddings, read_marker
 from ncaudit.engine import open_engine
 from ncaudit.engine.base import Engine, EngineOptions, Failure, OnProgress, Record
 from ncaudit.engine.ledger import Ledger
+from ncaudit.engine.ranks import END, Leader, Rank, find_rank, follow, lead
 from ncaudit.errors import FitError, ShardsFailedError
 from ncaudit.files import digest_json, remove_tree, write_json
 from ncaudit.matching.pairs import Pairs
@@ -34,11 +37,12 @@ from ncaudit.report.audit_csv import merge_csv
 from ncaudit.report.parts import write_part
 from ncaudit.report.summary import Summary, read_summary, write_summary
 from ncaudit.shards.discover import discover_shards
-from ncaudit.types import ShardTally
+from ncaudit.types import ShardRef, ShardTally
 
 _STAGE = "score"
 _MAX_LISTED = 20
 _IN_PROCESS = EngineOptions()
+_FITTED = "fitted"
 
 
 def score_shards(
@@ -73,23 +77,18 @@ def score_shards(
     shards = settle_times(discover_shards(config.shards), run.embeddings)
     embedder = open_embedder(config, run.embeddings)
     given = load_given_model(Path(config.model), embedder.encoder.card) if config.model else None
-    with (
-        full_disk_is_deliberate(out),
-        ledger.claim(),
-        open_engine(engine, embedder.device) as running,
-    ):
+    whole = identity("score", config, embedder, shards)
+    rank = find_rank(os.environ) if engine.name == "local" else None
+    with open_engine(engine, embedder.device) as running:
         job = _Job(config, run, embedder, given, running, ledger, stages)
-        ledger.begin(identity("score", config, embedder, shards), overwrite=overwrite)
-        if overwrite:
-            run.clear()
-        if run.is_complete(shards):
-            return read_summary(run.summary)
-        # Without run.json nobody takes what is being written for a finished run.
-        run.run_json.unlink(missing_ok=True)
-        cached = embed_shards(shards, embedder, running, ledger, stages)
-        scorer, problem = _obtain(job, cached)
-        _score_all(job, cached, scorer)
-        return _finish(job, cached, scorer.model, problem)
+        if rank is not None and rank.index:
+            return _follow(job, shards, rank, digest_json(whole))
+        with full_disk_is_deliberate(out), ledger.claim():
+            ledger.begin(whole, overwrite=overwrite)
+            if overwrite:
+                run.clear()
+            with lead(rank, out, digest_json(whole)) as leader:
+                return _lead(job, shards, leader)
 
 
 def raise_for_problems(summary: Summary) -> None:
@@ -144,6 +143,38 @@ class _Scorer:
 
     model: AuditModel | None
     key: str
+
+
+def _lead(job: _Job, shards: Sequence[ShardRef], leader: Leader | None) -> Summary:
+    """Do everything, together with the ranks that follow `leader`."""
+    run = job.run
+    if run.is_complete(shards):
+        return read_summary(run.summary)
+    # Without run.json nobody takes what is being written for a finished run.
+    run.run_json.unlink(missing_ok=True)
+    if leader is not None:
+        job = replace(job, engine=leader.share(job.engine))
+    cached = embed_shards(shards, job.embedder, job.engine, job.ledger, job.stages)
+    scorer, problem = _obtain(job, cached)
+    if leader is not None:
+        leader.say(_FITTED, {"key": scorer.key, "has_model": scorer.model is not None})
+    _score_all(job, cached, scorer)
+    return _finish(job, cached, scorer.model, problem)
+
+
+def _follow(job: _Job, shards: Sequence[ShardRef], rank: Rank, whole: str) -> Summary:
+    """Do this rank's share of the shards, and wait for rank 0 to end the run."""
+    with follow(rank, job.run.root, whole) as follower:
+        job = replace(job, engine=follower.share(job.engine))
+        embed_missing(shards, job.embedder, job.engine, job.stages)
+        fitted = follower.hear(_FITTED)
+        if fitted is not None:
+            folders = [job.embedder.folder(shard.name) for shard in shards]
+            cached = [marker for folder in folders if (marker := read_marker(folder))]
+            model = load_model(job.run.model) if fitted["has_model"] else None
+            _score_all(job, cached, _Scorer(model, fitted["key"]))
+        follower.hear(END)
+    return read_summary(job.run.summary)
 
 
 def _obtain(job: _Job, cached: Sequence[CachedShard]) -> tuple[_Scorer, str]:

@@ -1,5 +1,6 @@
 """ncaudit score."""
 
+import os
 import shlex
 from dataclasses import asdict
 from pathlib import Path
@@ -29,6 +30,7 @@ from ncaudit.cli._options import (
 from ncaudit.cli._progress import progress
 from ncaudit.config import FitConfig, ScoreConfig
 from ncaudit.engine.base import EngineOptions
+from ncaudit.engine.ranks import find_rank
 
 if TYPE_CHECKING:
     from ncaudit.report.summary import Summary, ThresholdRow
@@ -78,11 +80,14 @@ def score(
         runs_on = EngineOptions(
             name=engine, workers=workers, address=address, gpus_per_worker=gpus_per_worker
         )
-        with progress(quiet) as shown:
+        rank = find_rank(os.environ)
+        is_first = rank is None or rank.index == 0
+        with progress(quiet or not is_first) as shown:
             summary = score_shards(config, out, shown, overwrite=overwrite, engine=runs_on)
-        if json:
+        # What all ranks did together is told once.
+        if json and is_first:
             say_json({"out": str(out)} | asdict(summary))
-        else:
+        elif is_first:
             _show(out, summary)
         raise_for_problems(summary)
 

@@ -131,7 +131,7 @@ def find_embeddings(folder: Path, shard: ShardRef, key: str) -> CachedShard | No
     Raises:
         OSError: If the shard cannot be read.
     """
-    found = _read_marker(folder)
+    found = read_marker(folder)
     if found is None or found.key != key or not found.sha256 or found.n_bytes != shard.n_bytes:
         return None
     # Where a server tells no time, only the content does.
@@ -144,7 +144,7 @@ def find_embeddings(folder: Path, shard: ShardRef, key: str) -> CachedShard | No
 
 def known_as(folder: Path, shard: ShardRef) -> ShardRef:
     """Return `shard` with the time the cache knows it by, if its content is the known one."""
-    found = _read_marker(folder)
+    found = read_marker(folder)
     if found is None or found.n_bytes != shard.n_bytes or found.modified == shard.modified:
         return shard
     try:
@@ -200,7 +200,8 @@ def cached_from(content: dict[str, Any]) -> CachedShard:
     return CachedShard(**content | {"tally": ShardTally(**content["tally"])})
 
 
-def _read_marker(folder: Path) -> CachedShard | None:
+def read_marker(folder: Path) -> CachedShard | None:
+    """Return what a shard's folder says it holds, or None if it holds no whole set of files."""
     try:
         found = cached_from(read_json(folder / _MARKER))
     except (OSError, ValueError, TypeError, LookupError):

@@ -1,6 +1,9 @@
 """Wherever the work is done, and whoever dies, the bytes are the same."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +86,31 @@ def test_a_ray_worker_that_is_killed_is_survived(tmp_path: Path, two_nodes: str)
     score(tmp_path, tmp_path / "audit", *where, encoder="toy-deadly")
     assert list(summary(tmp_path)["defects"]) == ["1"]
     assert [row["status"] for row in rows(tmp_path)] == ["scored"] * 20 + ["shard_unreadable"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("rank", "size"), [("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS")]
+)
+def test_two_ranks_give_the_same_bytes(whole: Path, tmp_path: Path, rank: str, size: str) -> None:
+    words = ["score", whole / "shards", "-o", tmp_path / "audit", "--encoder", "toy-aligned"]
+    command = [sys.executable, "-m", "ncaudit", *map(str, words), "--quiet", "--json"]
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    processes = [
+        subprocess.Popen(
+            command,
+            env={**os.environ, "PYTHONPATH": path, rank: str(index), size: "2"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    told = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert json.loads(told[0])["counts"]["scored"] == 220
+    assert told[1] == ""
+    assert digests(tmp_path / "audit") == digests(whole / "audit")
 
 
 def test_an_unknown_engine_is_a_wrong_setting(whole: Path, tmp_path: Path) -> None:
