@@ -2,8 +2,10 @@
 
 import logging
 import os
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from ncaudit.embeddings.embed_shard import (
     embedding_key,
     write_unreadable,
 )
+from ncaudit.embeddings.step_clock import StepClock, bottleneck
 from ncaudit.encoders import load_encoder
 from ncaudit.encoders.base import Encoder
 from ncaudit.engine.base import Engine, Failure, OnProgress, Record
@@ -34,6 +37,8 @@ from ncaudit.types import ShardRef
 
 log = logging.getLogger(__name__)
 _KB = 1000
+_ATTEMPT = "attempt"
+_PROBE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +159,20 @@ class MakeEmbed:
 def _embed(
     encoder: Encoder, options: EmbedOptions, task: EmbedTask, on_progress: OnProgress
 ) -> Record:
-    return asdict(embed_shard(task.shard, task.folder, encoder, options, on_progress))
+    """Embed a shard; with isolated decoding if that ended a process before.
+
+    A note of the attempt stays behind if this process ends: the next attempt, of another
+    worker or another run, finds it.
+    """
+    attempt, clock = task.folder / _ATTEMPT, StepClock()
+    options = replace(options, isolated=attempt.exists())
+    task.folder.mkdir(parents=True, exist_ok=True)
+    attempt.touch()
+    try:
+        cached = embed_shard(task.shard, task.folder, encoder, options, on_progress, clock)
+    finally:
+        attempt.unlink(missing_ok=True)
+    return {"cached": asdict(cached), "seconds": clock.shared_by(options.decode_threads)}
 
 
 def embed_shards(
@@ -198,11 +216,12 @@ def embed_missing(
     ]
     if tasks:
         stages.stage("embed", max(1, sum(task.shard.n_bytes for task in tasks) // _KB), "kB")
-    progress = _Progress(stages)
+    progress = _Progress(stages, sum(task.shard.n_bytes for task in tasks))
 
     def on_done(task: EmbedTask, record: Record) -> None:
-        cached = found[task.name] = cached_from(record)
-        progress.end_shard(task.shard.n_bytes)
+        cached = found[task.name] = cached_from(record["cached"])
+        stages.add_steps(record["seconds"])
+        progress.end_shard(task.shard.n_bytes, cached.tally.n_pairs)
         if cached.tally.defect:
             log.warning("%s: %s", task.name, cached.tally.defect)
 
@@ -219,7 +238,7 @@ def _given_up(shard: ShardRef, failure: Failure, of: Embedder) -> tuple[EmbedTas
     """Write what is said of a shard that no worker survived."""
     folder = of.folder(shard.name)
     cached = write_unreadable(shard, folder, of.encoder.card, of.captions, failure.detail)
-    return EmbedTask(failure.index, shard, folder), asdict(cached)
+    return EmbedTask(failure.index, shard, folder), {"cached": asdict(cached), "seconds": {}}
 
 
 def _find(shard: ShardRef, embedder: Embedder) -> CachedShard | None:
@@ -260,11 +279,17 @@ def make_torch_repeatable(threads: int) -> None:
 
 
 class _Progress:
-    """Counts the bytes of shards, as they are read or when a shard is done, in kilobytes."""
+    """Counts the bytes of shards, as they are read or when a shard is done, in kilobytes.
 
-    def __init__(self, stages: Stages) -> None:
+    When the first shards are done, it says how long the rest takes and what holds it up.
+    """
+
+    def __init__(self, stages: Stages, n_bytes: int) -> None:
         self._stages = stages
-        self._n_bytes = self._n_of_shard = 0
+        self._n_total = n_bytes
+        self._n_bytes = self._n_of_shard = self._n_pairs = 0
+        self._started = time.monotonic()
+        self._has_told = False
 
     def advance(self, n_bytes: int) -> None:
         before = self._n_bytes // _KB
@@ -272,7 +297,16 @@ class _Progress:
         self._n_of_shard += n_bytes
         self._stages.advance(self._n_bytes // _KB - before)
 
-    def end_shard(self, n_bytes: int) -> None:
+    def end_shard(self, n_bytes: int, n_pairs: int) -> None:
         """Count what was not heard of while the shard was read."""
         self.advance(max(0, n_bytes - self._n_of_shard))
         self._n_of_shard = 0
+        self._n_pairs += n_pairs
+        spent = time.monotonic() - self._started
+        if spent >= _PROBE_S and self._n_bytes < self._n_total and not self._has_told:
+            self._has_told = True
+            left = timedelta(seconds=round(spent * (self._n_total / self._n_bytes - 1)))
+            self._stages.note(
+                f"{self._n_pairs / spent:,.0f} pairs/s, about {left} left; "
+                f"the longest step is to {bottleneck(self._stages.steps)}"
+            )

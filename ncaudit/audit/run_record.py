@@ -1,7 +1,7 @@
 """What a finished run says about itself: summary.json for people, run.json for programs."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -12,9 +12,11 @@ from ncaudit import __version__
 from ncaudit.audit.embed import Embedder
 from ncaudit.audit.model import AuditModel
 from ncaudit.audit.run_directory import RunDirectory
+from ncaudit.audit.stages import Stages
 from ncaudit.config import ScoreConfig, as_plain
 from ncaudit.devices import describe_device
 from ncaudit.embeddings.cache import CachedShard
+from ncaudit.embeddings.step_clock import bottleneck
 from ncaudit.files import digest_json, mask_secrets
 from ncaudit.report.summary import Summary, count_pairs
 
@@ -69,7 +71,7 @@ def run_record(
     config: ScoreConfig,
     embedder: Embedder,
     cached: Sequence[CachedShard],
-    seconds: Mapping[str, float],
+    stages: Stages,
     model: str,
 ) -> dict[str, Any]:
     """Return the content of run.json; the only file with times in it.
@@ -78,7 +80,7 @@ def run_record(
         config: Settings of the run.
         embedder: Encoder and device.
         cached: Its shards.
-        seconds: Stage to seconds, for what was done this time.
+        stages: What was done this time, and how long it took.
         model: Digest of the model, "" if there is none.
     """
     settings = as_plain(config)
@@ -94,10 +96,12 @@ def run_record(
         "encoder": card,
         "seed": config.seed,
         "device": describe_device(embedder.device),
-        "seconds": {name: round(spent, 3) for name, spent in seconds.items()},
+        "seconds": {name: round(spent, 3) for name, spent in stages.seconds.items()},
         "pairs_per_second": {
-            name: round(n_pairs / spent, 1) for name, spent in seconds.items() if spent
+            name: round(n_pairs / spent, 1) for name, spent in stages.seconds.items() if spent
         },
+        "embed_seconds": {step: round(spent, 3) for step, spent in stages.steps.items()},
+        "embed_bottleneck": bottleneck(stages.steps) if stages.steps else None,
         "tallies": {
             "pairs": n_pairs,
             "scored": sum(shard.tally.n_scored for shard in cached),

@@ -314,6 +314,6 @@ def _finish(
     write_summary(run.summary, summary)
     stages.advance(len(cached))
     stages.finish()
-    record = run_record(job.config, job.embedder, cached, stages.seconds, digest_model(run.model))
+    record = run_record(job.config, job.embedder, cached, stages, digest_model(run.model))
     write_json(run.run_json, record)
     return summary

@@ -87,7 +87,7 @@ def train_model(
             )
         model = Fitter(out, ledger, cache, stages).fit(sample, cached, config.fit, card)
         stages.finish()
-        record = run_record(config, embedder, cached, stages.seconds, digest_model(out))
+        record = run_record(config, embedder, cached, stages, digest_model(out))
         write_json(out / RECORD_NAME, record)
     return _summary(cached, sample.n_pairs, finite(model.summary))
 

@@ -8,25 +8,28 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ncaudit.embeddings.cache import IDS_COLUMNS, CachedShard, tally_ids, write_embeddings
 from ncaudit.embeddings.shard_source import ShardReadError, ShardSource, open_shard
+from ncaudit.embeddings.step_clock import StepClock
 from ncaudit.encoders import encoder_card_digest
 from ncaudit.encoders.base import Encoder
 from ncaudit.files import digest_json
 from ncaudit.shards.captions import pairs_of, sample_fields
 from ncaudit.shards.decode import Decoded, ImageRejectedError, decode_image
+from ncaudit.shards.quarantine import DecodeTask, IsolatedDecoder
 from ncaudit.shards.read import image_of, read_samples
 from ncaudit.shards.samples import PairText, Sample, ShardDefect
 from ncaudit.types import EncoderCard, Floats, Preprocess, ShardRef, Status
 
 UNIT_NORM_TOLERANCE = 1e-2
+Decode: TypeAlias = Callable[[bytes], Decoded]
 # Raise it when the same shard and encoder would give other rows or embeddings than before.
 CODE_VERSION = 1
 
@@ -39,11 +42,14 @@ class EmbedOptions:
         captions: Caption source, as `pairs_of` takes it.
         batch_size: Images handed to the encoder at a time.
         decode_threads: Threads that decode and resize.
+        isolated: Whether to decode in a process of its own, slower: for shards that ended
+            the process that decoded them.
     """
 
     captions: str = "auto"
     batch_size: int = 64
     decode_threads: int = 2
+    isolated: bool = False
 
 
 @dataclass(slots=True)
@@ -98,6 +104,7 @@ def embed_shard(
     encoder: Encoder,
     options: EmbedOptions,
     on_bytes: Callable[[int], None] | None = None,
+    clock: StepClock | None = None,
 ) -> CachedShard:
     """Embed every readable pair of a shard and write its cache folder.
 
@@ -109,17 +116,21 @@ def embed_shard(
         encoder: Frozen towers.
         options: Caption source and batch sizes.
         on_bytes: Called with the number of bytes read since the last call.
+        clock: Told how long each step works.
 
     Raises:
         OSError: If the cache cannot be written.
     """
     rows, images, sha256 = _Rows(), [np.zeros((0, encoder.card.image_dim), np.float16)], ""
+    clock = clock or StepClock()
     try:
-        with open_shard(shard.path) as file:
+        with open_shard(shard.path) as file, _decoder(encoder.preprocess, options) as decode:
             source = ShardSource(file, shard.path, on_bytes)
-            with closing(_decoded(source, encoder.preprocess, options, rows)) as reads:
+            steps = _Steps(options, decode, clock)
+            with closing(_decoded(source, steps, rows)) as reads:
                 for batch in _batches(reads, options):
-                    images.append(_take_batch(batch, encoder, rows))
+                    with clock.of("encode"):
+                        images.append(_take_batch(batch, encoder, rows))
                     source.report()
             sha256 = source.finish()
     except ShardReadError as error:
@@ -127,9 +138,11 @@ def embed_shard(
         return write_unreadable(shard, folder, encoder.card, options.captions, str(error))
     if rows.defect and not rows.n_samples:
         rows.add_defect(rows.defect)
-    image, caption = _aligned(encoder, rows, np.concatenate(images))
+    with clock.of("encode"):
+        image, caption = _aligned(encoder, rows, np.concatenate(images))
     cached = _cached(shard, rows, embedding_key(encoder.card, options.captions), sha256)
-    write_embeddings(folder, rows.ids, image, caption, cached)
+    with clock.of("write"):
+        write_embeddings(folder, rows.ids, image, caption, cached)
     return cached
 
 
@@ -169,18 +182,38 @@ def _cached(shard: ShardRef, rows: _Rows, key: str, sha256: str) -> CachedShard:
     )
 
 
-def _decoded(
-    source: ShardSource, preprocess: Preprocess, options: EmbedOptions, rows: _Rows
-) -> Generator[_Read]:
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """How a shard is read and decoded, and who counts the time."""
+
+    options: EmbedOptions
+    decode: Decode
+    clock: StepClock
+
+
+@contextmanager
+def _decoder(preprocess: Preprocess, options: EmbedOptions) -> Generator[Decode]:
+    """Yield what decodes an image: here, or in a process that may die."""
+    if not options.isolated:
+        yield lambda data: decode_image(data, preprocess)
+        return
+    with IsolatedDecoder(DecodeTask(preprocess=preprocess)) as decode:
+        yield decode
+
+
+def _decoded(source: ShardSource, steps: _Steps, rows: _Rows) -> Generator[_Read]:
     """Yield samples in shard order, read and decoded by threads a little ahead of the encoder."""
-    samples = read_samples(source)  # type: ignore[arg-type]
+    options, samples = steps.options, read_samples(source)  # type: ignore[arg-type]
     reader, decoders = ThreadPoolExecutor(1), ThreadPoolExecutor(options.decode_threads)
 
+    def decode(sample: Sample) -> _Read:
+        with steps.clock.of("decode"):
+            return _read(sample, steps.decode, options.captions)
+
     def read_next() -> Future[_Read] | ShardDefect | None:
-        item = next(samples, None)
-        if isinstance(item, Sample):
-            return decoders.submit(_read, item, preprocess, options.captions)
-        return item
+        with steps.clock.of("read"):
+            item = next(samples, None)
+        return decoders.submit(decode, item) if isinstance(item, Sample) else item
 
     # One thread reads, so these come in shard order.
     ahead = deque(reader.submit(read_next) for _ in range(2 * options.batch_size))
@@ -210,7 +243,7 @@ def _batches(reads: Iterator[_Read], options: EmbedOptions) -> Iterator[list[_Re
         yield batch
 
 
-def _read(sample: Sample, preprocess: Preprocess, captions: str) -> _Read:
+def _read(sample: Sample, decode: Decode, captions: str) -> _Read:
     pairs, fields = pairs_of(sample, captions), sample_fields(sample)
     found = image_of(sample)
     digest = hashlib.sha256(found[1]).hexdigest()[:16] if found else ""
@@ -219,7 +252,7 @@ def _read(sample: Sample, preprocess: Preprocess, captions: str) -> _Read:
         reject, detail = Status.IMAGE_MISSING, f"members: {', '.join(sorted(sample.members))}"
     if reject is None and found is not None and any(pair.reject is None for pair in pairs):
         try:
-            decoded = decode_image(found[1], preprocess)
+            decoded = decode(found[1])
         except ImageRejectedError as error:
             reject, detail = error.status, error.detail
     return _Read(sample, pairs, fields, digest, decoded, reject, detail)

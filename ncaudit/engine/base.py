@@ -9,7 +9,7 @@ Record: TypeAlias = dict[str, Any]
 OnProgress: TypeAlias = Callable[[int], None]
 
 # A shard on which this many workers died is given up.
-MAX_ATTEMPTS = 2
+MAX_ATTEMPTS = 3
 
 
 class ShardTask(Protocol):

@@ -48,7 +48,7 @@ def test_a_stopped_engine_leaves_no_process_at_work(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        engine.run(tasks(tmp_path, "work", "sleep"), MakeWriter(tmp_path), stop)
+        engine.run(tasks(tmp_path, "sleep", "work"), MakeWriter(tmp_path), stop)
     _wait_for(lambda: len(list(tmp_path.glob("built-*"))) == 2)
     engine.close()
     _wait_for(lambda: not multiprocessing.active_children())
