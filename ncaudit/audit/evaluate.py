@@ -16,6 +16,8 @@ from ncaudit.audit.run_directory import identity
 from ncaudit.audit.stages import StageProgress, Stages
 from ncaudit.config import ScoreConfig
 from ncaudit.embeddings.cache import CachedShard
+from ncaudit.engine import open_engine
+from ncaudit.engine.base import EngineOptions
 from ncaudit.engine.ledger import Ledger
 from ncaudit.errors import ConfigError, InputError
 from ncaudit.files import write_json
@@ -71,7 +73,8 @@ def evaluate_model(
     model = load_given_model(Path(config.model), embedder.encoder.card)
     with full_disk_is_deliberate(out), ledger.claim():
         ledger.begin(identity("evaluate", config, embedder, shards))
-        cached = embed_shards(shards, embedder, ledger, stages)
+        with open_engine(EngineOptions(), embedder.device) as engine:
+            cached = embed_shards(shards, embedder, engine, ledger, stages)
         pairs = _pool(cached, cache)
         stages.stage("retrieve", len(pairs))
         found = Evaluation(

@@ -1,6 +1,6 @@
 """Fitting the audit model: plant, cross-fit, take part, calibrate, check."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -118,17 +118,25 @@ def train(
     return Trained(fit_set, crossed, parts, meta, reference, far)
 
 
-def calibrate(trained: Trained, config: FitConfig, card: EncoderCard, *, seed: int) -> AuditModel:
+def calibrate(
+    trained: Trained,
+    config: FitConfig,
+    card: EncoderCard,
+    *,
+    seed: int,
+    names: Sequence[str] | None = None,
+) -> AuditModel:
     """Turn signals into probabilities; the quick half of `fit_model`.
 
     Args:
         trained: What training gave.
-        config: `signals` are those that decide.
+        config: `signals` are those that may decide.
         card: Encoder of the embeddings.
         seed: Root of every draw.
+        names: Signals that decide; None for `deciding_names`.
     """
     fit_set = trained.fit_set
-    names = deciding_names(trained, config)
+    names = names or deciding_names(trained, config)
     inside = trained_evidence(trained, names)
     group = group_rows(fit_set.pairs.image_id)
     fits = _fits(inside, group, seed)

@@ -12,9 +12,11 @@ from ncaudit import __version__
 from ncaudit.audit.embed import Embedder
 from ncaudit.audit.model import AuditModel
 from ncaudit.audit.run_directory import RunDirectory
+from ncaudit.audit.stages import Stages
 from ncaudit.config import ScoreConfig, as_plain
 from ncaudit.devices import describe_device
 from ncaudit.embeddings.cache import CachedShard
+from ncaudit.embeddings.step_clock import bottleneck
 from ncaudit.files import digest_json, mask_secrets
 from ncaudit.report.summary import Summary, count_pairs
 
@@ -71,7 +73,7 @@ def run_record(
     config: ScoreConfig,
     embedder: Embedder,
     cached: Sequence[CachedShard],
-    seconds: Mapping[str, float],
+    stages: Stages,
     model: str,
     rematch: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -81,7 +83,7 @@ def run_record(
         config: Settings of the run.
         embedder: Encoder and device.
         cached: Its shards.
-        seconds: Stage to seconds, for what was done this time.
+        stages: What was done this time, and how long it took.
         model: Digest of the model, "" if there is none.
         rematch: How proposals were made, if it was tried.
     """
@@ -98,10 +100,12 @@ def run_record(
         "encoder": card,
         "seed": config.seed,
         "device": describe_device(embedder.device),
-        "seconds": {name: round(spent, 3) for name, spent in seconds.items()},
+        "seconds": {name: round(spent, 3) for name, spent in stages.seconds.items()},
         "pairs_per_second": {
-            name: round(n_pairs / spent, 1) for name, spent in seconds.items() if spent
+            name: round(n_pairs / spent, 1) for name, spent in stages.seconds.items() if spent
         },
+        "embed_seconds": {step: round(spent, 3) for step, spent in stages.steps.items()},
+        "embed_bottleneck": bottleneck(stages.steps) if stages.steps else None,
         "tallies": {
             "pairs": n_pairs,
             "scored": sum(shard.tally.n_scored for shard in cached),

@@ -45,8 +45,8 @@ def check_itself(evidence: Evidence, *, n_rows: int, seed: int) -> dict[str, obj
     planted = fit.p_mismatch(evidence.planted[order[:n_check]])
     n_pairs = int(evidence.pair.max()) + 1
     count = np.bincount(evidence.pair, minlength=n_pairs)
-    observed = np.bincount(evidence.pair, fit.p_mismatch(evidence.observed), n_pairs)
-    observed = observed[count > 0] / count[count > 0]
+    sums = np.bincount(evidence.pair, fit.p_mismatch(evidence.observed), n_pairs)
+    observed: Floats = sums[count > 0] / count[count > 0]
     truth = np.append(np.ones(n_check), np.zeros(len(observed)))
     auroc = float(roc_auc_score(truth, np.append(planted, observed)))
     flagged = observed[observed >= 0.5]

@@ -93,6 +93,10 @@ class PlainProgress:
             self._shown = now
             self._print(_left(self._total, self._n_done, now - self._started))
 
+    def note(self, text: str) -> None:
+        """Print a line about the stage."""
+        self._console.print(Text(f"{safe(self._name)}: {safe(text)}"), soft_wrap=True)
+
     def finish(self) -> None:
         """End the stage with its last line."""
         if self._name:
@@ -128,6 +132,9 @@ class _Live:
     def advance(self, k: int = 1) -> None:
         if self._task is not None:
             self._live.advance(self._task, k)
+
+    def note(self, text: str) -> None:
+        self._live.console.print(Text(safe(text)), soft_wrap=True)
 
     def finish(self) -> None:
         """Fill the bar of a stage whose total was not known, and stop its clock."""

@@ -100,7 +100,7 @@ class ImageTower:
         self._device = device
         self._mean = torch.tensor(PIXEL_MEAN, device=device)
         self._std = torch.tensor(PIXEL_STD, device=device)
-        self._batches = FixedBatches(_BATCH[device])
+        self._batches = FixedBatches(_BATCH[device], in_lanes=device == "cpu")
 
     def encode(self, pixels: Pixels) -> Floats:
         """Embed RGB pixels (n, size, size, 3) as unit rows (n, 1280), float32."""

@@ -57,7 +57,7 @@ class CaptionTower:
         self._model = model.to(device)
         self._tokenizer = tokenizer
         self._device = device
-        self._batches = FixedBatches(_BATCH[device])
+        self._batches = FixedBatches(_BATCH[device], in_lanes=device == "cpu")
 
     def encode(self, captions: Sequence[str]) -> Floats:
         """Embed captions as unit rows (n, 384), float32, in the order given.

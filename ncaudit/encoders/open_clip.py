@@ -81,8 +81,8 @@ class OpenClipEncoder:
         scale = torch.tensor(255.0, device=device)
         self._mean = torch.tensor(settings["mean"], device=device).view(3, 1, 1) * scale
         self._std = torch.tensor(settings["std"], device=device).view(3, 1, 1) * scale
-        self._image_batches = FixedBatches(_BATCH[device])
-        self._caption_batches = FixedBatches(_BATCH[device])
+        self._image_batches = FixedBatches(_BATCH[device], in_lanes=device == "cpu")
+        self._caption_batches = FixedBatches(_BATCH[device], in_lanes=device == "cpu")
 
     @property
     def preprocess(self) -> Preprocess:

@@ -9,6 +9,7 @@ import pytest
 from ncaudit.embeddings import embed_shard as module, shard_source
 from ncaudit.embeddings.cache import CachedShard, read_embeddings, read_ids
 from ncaudit.embeddings.embed_shard import EmbedOptions, embed_shard
+from ncaudit.embeddings.step_clock import StepClock
 from ncaudit.shards.discover import discover_shards
 from ncaudit.types import EncoderCard, Floats, Pixels, Preprocess
 from tests.support.shards import json_bytes, write_shard
@@ -119,6 +120,55 @@ def test_a_cut_tar_gives_its_readable_prefix(tmp_path: Path) -> None:
     assert cached.tally.defect.startswith("shard_truncated")
     assert cached.tally.n_scored == len(read) > 0
     assert set(ids["status"]) <= {"scored", "shard_truncated"}
+
+
+@dataclass(frozen=True)
+class Counting:
+    """Notes how many images it is given."""
+
+    seen: list[int]
+    card: EncoderCard = TOY.card
+    preprocess: Preprocess = TOY.preprocess
+
+    def encode_images(self, pixels: Pixels) -> Floats:
+        self.seen.append(len(pixels))
+        return TOY.encode_images(pixels)
+
+    def encode_captions(self, captions: Sequence[str]) -> Floats:
+        return TOY.encode_captions(captions)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 64])
+def test_an_image_that_comes_again_is_encoded_once(tmp_path: Path, batch_size: int) -> None:
+    names = [("red", "blue", "pink"), ("blue", "red", "white")] * 3
+    samples = [
+        (f"{i}", {"jpg": stripes(n), "txt": describe(n).encode()}) for i, n in enumerate(names)
+    ]
+    encoder = Counting([])
+    path = write_shard(tmp_path / "0.tar", samples)
+    _, _, read = embed(path, EmbedOptions(batch_size=batch_size), encoder)
+    assert sum(encoder.seen) == 2
+    assert (read.image[:2] == read.image[4:]).all()
+    assert (read.image.astype(float) * read.caption).sum(1).min() > 0.8
+
+
+@pytest.mark.slow
+def test_isolated_decoding_gives_the_same_embeddings(tmp_path: Path) -> None:
+    path = write_shard(tmp_path / "0.tar", striped(12)[0])
+    _, ids, read = embed(path)
+    plain = read.image.tobytes()
+    _, isolated_ids, isolated = embed(path, EmbedOptions(isolated=True))
+    assert isolated.image.tobytes() == plain
+    assert isolated_ids == ids
+
+
+def test_each_step_is_timed(tmp_path: Path) -> None:
+    path = write_shard(tmp_path / "0.tar", striped(3)[0])
+    (shard,) = discover_shards([str(path)])
+    clock = StepClock()
+    embed_shard(shard, tmp_path / "e", TOY, EmbedOptions(), None, clock)
+    assert set(clock.seconds) == {"read", "decode", "encode", "write"}
+    assert all(spent > 0 for spent in clock.seconds.values())
 
 
 class _Broken:

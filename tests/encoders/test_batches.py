@@ -41,3 +41,29 @@ def test_one_row_that_does_not_fit_is_an_error() -> None:
 
     with pytest.raises(torch.cuda.OutOfMemoryError):
         FixedBatches(4).run(np.zeros((3, 1)), forward)
+
+
+def test_lanes_keep_the_order_and_the_number_of_threads() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        rows = np.arange(20, dtype=np.float32).reshape(10, 2)
+        found = FixedBatches(3, in_lanes=True).run(rows, lambda batch: batch * 2)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert (found == rows * 2).all()
+
+
+def test_an_error_in_a_lane_is_raised() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+
+    def fail(_batch: np.ndarray) -> np.ndarray:
+        raise ValueError("no")
+
+    try:
+        with pytest.raises(ValueError, match="no"):
+            FixedBatches(2, in_lanes=True).run(np.zeros((8, 2)), fail)
+    finally:
+        torch.set_num_threads(before)

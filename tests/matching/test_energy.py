@@ -160,7 +160,9 @@ def test_permuting_captions_changes_energies_of_a_small_bank_but_not_of_the_full
 
     torch.testing.assert_close(full_pool(permuted), full_pool(pairs), rtol=0, atol=1e-6)
 
-    bank = draw_bank(len(pairs), BankConfig(energy_batch=16, loss_batch=16, repeats=4), seed=0).of(pairs)
+    bank = draw_bank(len(pairs), BankConfig(energy_batch=16, loss_batch=16, repeats=4), seed=0).of(
+        pairs
+    )
     right, wrong = (
         score_against_bank(heads, each, bank, temperature=TAU).energy_i2t
         for each in (pairs, permuted)

@@ -9,7 +9,7 @@ from ncaudit.audit.bench.methods import Method, Task, fusion_methods, other_meth
 from ncaudit.audit.bench.pool import first_captions
 from ncaudit.audit.bench.settings import BenchCase, BenchConfig
 from ncaudit.audit.downstream import Comparison, HeadTraining
-from ncaudit.audit.fit_model import fit_model
+from ncaudit.audit.fit_model import calibrate, train
 from ncaudit.audit.noise.plant import Pool, plant_noise
 from ncaudit.audit.stages import Stages
 from ncaudit.encoders.base import Encoder
@@ -88,12 +88,14 @@ def _refuse_few(n_pairs: int, config: BenchConfig) -> None:
 def _audited(task: Task, stages: Stages) -> tuple[list[Method], dict[str, Any]]:
     """Return all methods, the fusion first, and what the model says about itself."""
     started = time.perf_counter()
-    model = fit_model(task.pairs, task.config, task.card, seed=task.seed, on_step=stages.advance)
+    trained = train(task.pairs, task.config, task.card, seed=task.seed, on_step=stages.advance)
+    model = calibrate(trained, task.config, task.card, seed=task.seed)
     fitted = time.perf_counter()
     scores = model.score(task.pairs)
     scored = time.perf_counter()
     methods = []
-    for method in chain(fusion_methods(model, scores, scored - started), other_methods(task)):
+    fusion = fusion_methods(model, scores, scored - started)
+    for method in chain(fusion, other_methods(task, trained, model.deciding)):
         methods.append(method)
         stages.advance()
     said = model.summary

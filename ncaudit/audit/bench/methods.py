@@ -1,9 +1,9 @@
 """Every method of a benchmark as scores of the same noisy pairs; high speaks for a mismatch."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from ncaudit.audit.bench.loss_mixture import noisy_posterior
 from ncaudit.audit.bench.neighbours import both_neighbours
 from ncaudit.audit.bench.settings import Baselines
 from ncaudit.audit.bench.start_scores import start_scores
-from ncaudit.audit.fit_model import fit_model
+from ncaudit.audit.evidence import Trained
+from ncaudit.audit.fit_model import calibrate
 from ncaudit.audit.model import AuditModel, Scores
 from ncaudit.audit.noise.plant import Noisy
 from ncaudit.config import FitConfig
@@ -84,13 +85,19 @@ def fusion_methods(model: AuditModel, scores: Scores, seconds: float) -> Iterato
             yield Method(column.name, "signal", turned, is_probability=False, seconds=0.0)
 
 
-def other_methods(task: Task) -> Iterator[Method]:
-    """Yield the baselines, the fusion without each of its signals, and the oracle."""
+def other_methods(task: Task, trained: Trained, deciding: Sequence[str]) -> Iterator[Method]:
+    """Yield the baselines, the fusion with other signals, and the oracle.
+
+    Args:
+        task: Noisy pairs and settings.
+        trained: What the fusion was calibrated on.
+        deciding: Its signals.
+    """
     if task.baselines is not Baselines.NONE:
         yield from _plain(task)
         yield from _by_start(task)
     if task.baselines is Baselines.ALL:
-        yield from _ablations(task)
+        yield from _ablations(task, trained, deciding)
     truth = task.noisy.is_mismatch
     yield Method(
         "oracle",
@@ -161,27 +168,27 @@ def _lemon(task: Task, pair_distance: Floats) -> Iterator[Method]:
     )
 
 
-def _ablations(task: Task) -> Iterator[Method]:
-    """Yield the fusion without each of its signals, fitted anew."""
-    names = _signals_of(task.config)
-    for name in names if len(names) > 1 else ():
-        kept = tuple(other for other in names if other != name)
+def _ablations(task: Task, trained: Trained, deciding: Sequence[str]) -> Iterator[Method]:
+    """Yield the fusion without each of its signals, and with each that does not decide."""
+    chosen = {
+        f"fusion_without_{name}": tuple(other for other in deciding if other != name)
+        for name in deciding
+    }
+    chosen |= {
+        f"fusion_with_{name}": (*deciding, name)
+        for name in task.config.signals
+        if name not in deciding
+    }
+    for row, names in chosen.items():
+        if not names:
+            continue
         started = time.perf_counter()
-        changed: dict[str, Any] = {"signals": kept}
-        config = replace(task.config, **changed)
-        model = fit_model(task.pairs, config, task.card, seed=task.seed)
-        p = model.score(task.pairs).p_mismatch
+        model = calibrate(trained, task.config, task.card, seed=task.seed, names=names)
         yield Method(
-            f"fusion_without_{name}",
+            row,
             "ablation",
-            p,
+            model.score(task.pairs).p_mismatch,
             is_probability=True,
             seconds=time.perf_counter() - started,
             estimated_rate=model.summary["estimated_noise_rate"],
         )
-
-
-def _signals_of(config: FitConfig) -> tuple[str, ...]:
-    """Return the deciding signals, each once, where the fit lets one choose them."""
-    chosen = {field.name: getattr(config, field.name) for field in fields(config)}
-    return tuple(dict.fromkeys(chosen.get("signals", ())))

@@ -19,6 +19,8 @@ from ncaudit.audit.run_record import finite
 from ncaudit.audit.stages import StageProgress, Stages
 from ncaudit.config import as_plain
 from ncaudit.embeddings.cache import CachedShard
+from ncaudit.engine import open_engine
+from ncaudit.engine.base import EngineOptions
 from ncaudit.engine.ledger import Ledger
 from ncaudit.errors import OutputExistsError
 from ncaudit.files import read_json, write_json
@@ -74,7 +76,8 @@ def bench_shards(
     embedder = open_embedder(config.score, cache)
     with full_disk_is_deliberate(out), ledger.claim():
         ledger.begin(_identity(config, embedder, shards))
-        cached = embed_shards(shards, embedder, ledger, stages)
+        with open_engine(EngineOptions(), embedder.device) as engine:
+            cached = embed_shards(shards, embedder, engine, ledger, stages)
         record = _Record(out, embedder, command)
         _measure_missing(config, record, cached, stages)
         stages.finish()

@@ -13,6 +13,8 @@ from ncaudit.matching.pairs import Pairs
 from ncaudit.matching.start import ridge_cca, shared_rotation
 from ncaudit.types import Floats
 
+_RIDGE = 1.0  # the mean variance of each tower
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StartScores:
@@ -30,12 +32,12 @@ class StartScores:
 def start_scores(pairs: Pairs, config: FitConfig, *, aligned: bool, seed: int) -> StartScores:
     """Fit the start once per fold on the other folds and score the fold with it.
 
-    Unaligned towers: ridge CCA with the first of the configured ridges. Aligned towers:
+    Unaligned towers: ridge CCA. Aligned towers:
     centring and one shared rotation.
     """
     n_folds = config.heads.folds
     fold = assign_folds(group_rows(pairs.image_id), n_folds=n_folds, seed=seed)
-    bank = draw_bank(pairs, config.bank, seed=seed)
+    bank = draw_bank(len(pairs), config.bank, seed=seed).of(pairs)
     rows_of = [np.flatnonzero(fold == each) for each in range(n_folds)]
     moments = [moments_of(pairs.take(rows), aligned=aligned) for rows in rows_of]
     total = sum(moments[1:], moments[0])
@@ -52,4 +54,4 @@ def start_scores(pairs: Pairs, config: FitConfig, *, aligned: bool, seed: int) -
 def _start(moments: Moments, config: FitConfig, *, aligned: bool) -> Heads:
     if aligned:
         return shared_rotation(moments, dim=len(moments.image))
-    return ridge_cca(moments, dim=config.heads.dim, ridge=config.heads.ridges[0])
+    return ridge_cca(moments, dim=config.heads.dim, ridge=_RIDGE)

@@ -1,13 +1,14 @@
 """The fusion without each of its signals, where a fit lets one choose them."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ncaudit.audit.bench import methods
-from ncaudit.audit.bench.methods import Task, fusion_methods, other_methods
+from ncaudit.audit.bench.methods import Method, Task, fusion_methods, other_methods
 from ncaudit.audit.bench.settings import Baselines
 from ncaudit.audit.noise.plant import Noisy
 from ncaudit.config import FitConfig
@@ -16,11 +17,6 @@ from ncaudit.matching.pairs import Pairs
 from tests.support.toy_encoder import ToyEncoder
 
 N = 120
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChoosyFitConfig(FitConfig):
-    signals: tuple[str, ...] = ("neg_clip_loss", "crcl_label", "crcl_label")
 
 
 def task(baselines: Baselines, config: FitConfig | None = None, *, aligned: bool = True) -> Task:
@@ -39,26 +35,40 @@ def task(baselines: Baselines, config: FitConfig | None = None, *, aligned: bool
     )
 
 
+TRAINED: Any = SimpleNamespace()
+DECIDING = ("neg_clip_loss", "crcl_label")
+
+
+def others(asked: Task) -> Iterator[Method]:
+    return other_methods(asked, TRAINED, DECIDING)
+
+
 def names(asked: Task) -> list[str]:
-    return [method.name for method in other_methods(asked)]
+    return [method.name for method in others(asked)]
 
 
-def test_the_fusion_is_fitted_without_each_of_its_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    used: list[tuple[str, ...]] = []
+def test_the_fusion_is_calibrated_with_other_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: dict[str, tuple[str, ...]] = {}
 
-    def fit(_pairs: Pairs, config: ChoosyFitConfig, *_args: object, **_more: object) -> object:
-        used.append(config.signals)
-        scores = SimpleNamespace(p_mismatch=np.full(N, 0.5))
-        summary = {"estimated_noise_rate": 0.5}
+    def calibrate(*_args: object, names: tuple[str, ...], seed: int) -> object:
+        scores = SimpleNamespace(p_mismatch=np.full(N, len(names) / 10))
+        summary = {"estimated_noise_rate": 0.5, "names": names, "seed": seed}
+        used[str(len(used))] = names
         return SimpleNamespace(score=lambda _: scores, summary=summary)
 
-    monkeypatch.setattr(methods, "fit_model", fit)
-    found = names(task(Baselines.ALL, ChoosyFitConfig()))
-    assert [name for name in found if name.startswith("fusion_without")] == [
+    monkeypatch.setattr(methods, "calibrate", calibrate)
+    config = FitConfig(signals=(*DECIDING, "mscn_similarity"))
+    found = names(task(Baselines.ALL, config))
+    assert [name for name in found if name.startswith("fusion")] == [
         "fusion_without_neg_clip_loss",
         "fusion_without_crcl_label",
+        "fusion_with_mscn_similarity",
     ]
-    assert used == [("crcl_label",), ("neg_clip_loss",)]
+    assert list(used.values()) == [
+        ("crcl_label",),
+        ("neg_clip_loss",),
+        ("neg_clip_loss", "crcl_label", "mscn_similarity"),
+    ]
 
 
 def test_fewer_baselines_leave_out_the_slow_ones_and_then_all() -> None:
@@ -75,7 +85,7 @@ def test_towers_without_a_common_space_have_no_cosine() -> None:
 def test_every_baseline_is_high_for_a_mismatch() -> None:
     asked = task(Baselines.FAST)
     truth = asked.noisy.is_mismatch
-    for method in other_methods(asked):
+    for method in others(asked):
         if method.name not in ("random", "start_neg_clip_loss", "gmm_on_loss"):
             assert method.score[truth].mean() > method.score[~truth].mean(), method.name
 

@@ -1,0 +1,86 @@
+"""Shards on a web server: the same numbers as from disk, and never a copy on disk."""
+
+import csv
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.audits import ncaudit, write_striped
+from tests.support.http_shards import served
+
+
+def score(shards: str, out: Path, *words: object) -> Any:
+    where = ["-o", out, "--encoder", "toy-aligned", "--quiet"]
+    return ncaudit("score", shards, *where, *words)
+
+
+def rows(out: Path) -> list[dict[str, str]]:
+    with (out / "audit.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def on_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("on_disk")
+    write_striped(folder, n_shards=2, n_pairs=110)
+    done = score(str(folder / "shards"), folder / "audit")
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def test_shards_on_a_web_server_score_as_those_on_disk(on_disk: Path, tmp_path: Path) -> None:
+    with served(on_disk / "shards") as server:
+        done = score(f"{server.url}/{{0..1}}.tar", tmp_path / "audit")
+    assert done.exit_code == 0, done.output
+    assert rows(tmp_path / "audit") == rows(on_disk / "audit")
+
+
+def test_no_shard_is_copied_to_disk(on_disk: Path, tmp_path: Path) -> None:
+    with served(on_disk / "shards") as server:
+        score(f"{server.url}/{{0..1}}.tar", tmp_path / "audit")
+    assert not list(tmp_path.rglob("*.tar"))
+
+
+def test_a_second_run_does_not_read_the_shards_again(on_disk: Path, tmp_path: Path) -> None:
+    with served(on_disk / "shards") as server:
+        score(f"{server.url}/{{0..1}}.tar", tmp_path / "audit")
+        server.requests.clear()
+        assert score(f"{server.url}/{{0..1}}.tar", tmp_path / "audit").exit_code == 0
+        # That there is no file called {0..1}.tar is found out by asking for it.
+        got = [
+            path for method, path, _ in server.requests if method == "GET" and "%7B" not in path
+        ]
+        assert got == []
+
+
+def test_what_was_scored_on_a_web_server_is_cleaned_from_there(
+    on_disk: Path, tmp_path: Path
+) -> None:
+    with served(on_disk / "shards") as server:
+        score(f"{server.url}/{{0..1}}.tar", tmp_path / "audit")
+        done = ncaudit("clean", tmp_path / "audit", "-o", tmp_path / "cleaned", "--threshold", 0.5)
+    assert done.exit_code == 0, done.output
+    ncaudit("clean", on_disk / "audit", "-o", tmp_path / "local", "--threshold", 0.5)
+    for name in ("0.tar", "1.tar", "rejected/0.tar", "rejected/1.tar"):
+        found, wanted = (tmp_path / folder / name for folder in ("cleaned", "local"))
+        digests = [hashlib.sha256(path.read_bytes()).digest() for path in (found, wanted)]
+        assert digests[0] == digests[1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_worker_processes_read_urls_too(on_disk: Path, tmp_path: Path, toys: Path) -> None:
+    assert toys.is_dir()
+    with served(on_disk / "shards") as server:
+        done = score(f"{server.url}/{{0..1}}.tar", tmp_path / "audit", "--workers", 2)
+    assert done.exit_code == 0, done.output
+    assert rows(tmp_path / "audit") == rows(on_disk / "audit")
+
+
+def test_a_shard_that_is_not_there_is_named(on_disk: Path, tmp_path: Path) -> None:
+    with served(on_disk / "shards") as server:
+        done = score(f"{server.url}/7.tar", tmp_path / "audit")
+    assert done.exit_code == 3
+    assert "7.tar does not exist" in done.output
