@@ -36,6 +36,7 @@ def test_rematch_is_a_mismatch_and_unsure_says_nothing(tmp_path: Path) -> None:
         ("", "no column shard, key, caption_index, verdict"),
         (f"{HEADER}0,a,0,bad\n", "line 2: unknown verdict 'bad'"),
         (f"{HEADER}0,a,first,match\n", "line 2: caption_index 'first' is no number"),
+        (f"{HEADER}0,a,{'9' * 5000},match\n", "line 2: caption_index '9{80}' is no number"),
         (f"{HEADER}0,a\n", "line 2: unknown verdict 'None'"),
         (f"{HEADER}0,a,0,match\n0,a,0,mismatch\n", "line 3: two verdicts about 'a', caption 0"),
     ],
