@@ -171,7 +171,8 @@ def run_slice(target: str, work: Path, seconds: int, runs: int) -> dict[str, Any
 
 
 def totals(results: dict[str, dict[str, Any]]) -> tuple[int, int]:
-    return tuple(sum(found[name] for found in results.values()) for name in ("executions", "seconds"))  # type: ignore[return-value]
+    executions = sum(found["executions"] for found in results.values())
+    return executions, sum(found["seconds"] for found in results.values())
 
 
 def corpus_size(work: Path, target: str) -> dict[str, int]:
@@ -179,13 +180,17 @@ def corpus_size(work: Path, target: str) -> dict[str, int]:
     return {"corpus_files": len(sizes), "corpus_bytes": sum(sizes)}
 
 
-def record(out: Path, results: dict[str, dict[str, Any]]) -> None:
+def commit() -> str:
     command = ["git", "describe", "--always", "--dirty"]
-    commit = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return done.stdout.strip()
+
+
+def record(out: Path, results: dict[str, dict[str, Any]], version: str) -> None:
     executions, seconds = totals(results)
     content = {
         "command": "examples/bench/fuzz.py",
-        "commit": commit.stdout.strip(),
+        "commit": version,
         "processor": platform.processor() or platform.machine(),
         "python": platform.python_version(),
         "processes": 1,
@@ -203,6 +208,7 @@ def fuzz_all(work: Path, out: Path, executions: int, minutes: float) -> int:
     """Give the targets slices in turn; return 1 as soon as one of them fails."""
     empty = {"executions": 0, "seconds": 0, "n_crashes": 0}
     known = json.loads(out.read_text())["targets"] if out.exists() else {}
+    version = commit()
     results = {target: dict(known.get(target, empty)) for target in TARGETS}
     while totals(results)[0] < executions and totals(results)[1] < 60 * minutes:
         target = min(TARGETS, key=lambda name: results[name]["seconds"])
@@ -210,7 +216,7 @@ def fuzz_all(work: Path, out: Path, executions: int, minutes: float) -> int:
         at = results[target]
         at.update({name: at[name] + found[name] for name in ("executions", "seconds")})
         at.update(corpus_size(work, target), n_crashes=found["n_crashes"])
-        record(out, results)
+        record(out, results, version)
         print(f"{target}: {at}", flush=True)
         if found["n_crashes"]:
             return 1
