@@ -34,6 +34,7 @@ class InMemory:
         self.content = content
 
     def open(self, *, encoding: str, newline: str) -> io.TextIOWrapper:
+        """Open it as a text file."""
         return io.TextIOWrapper(io.BytesIO(self.content), encoding=encoding, newline=newline)
 
     def __str__(self) -> str:

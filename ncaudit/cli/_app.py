@@ -11,6 +11,7 @@ from ncaudit.cli.demo import demo
 from ncaudit.cli.doctor import doctor
 from ncaudit.cli.score import score
 from ncaudit.cli.train import train
+from ncaudit.cli.validate import validate
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (score, clean, train, demo, doctor):
+for command in (score, clean, train, validate, demo, doctor):
     app.command()(command)
 
 

@@ -19,8 +19,9 @@ from ncaudit.embeddings.shard_source import ShardReadError, ShardSource, open_sh
 from ncaudit.encoders import encoder_card_digest
 from ncaudit.encoders.base import Encoder
 from ncaudit.files import digest_json
-from ncaudit.shards.captions import pairs_of, sample_fields
-from ncaudit.shards.decode import Decoded, ImageRejectedError, decode_image
+from ncaudit.shards.captions import sample_fields
+from ncaudit.shards.decode import Decoded, decode_image
+from ncaudit.shards.examine import examine_sample
 from ncaudit.shards.read import image_of, read_samples
 from ncaudit.shards.samples import PairText, Sample, ShardDefect
 from ncaudit.types import EncoderCard, Floats, Preprocess, ShardRef, Status
@@ -72,15 +73,13 @@ _BLANK = ("key", "caption", "uid", "url", "image_digest")
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """One sample with its captions and, once decoded, its image or why it has none."""
+    """One sample with its captions and, unless that was rejected, its image."""
 
     sample: Sample
     pairs: list[PairText]
     fields: dict[str, str]
     digest: str
     decoded: Decoded | None
-    reject: Status | None
-    detail: str
 
 
 def embedding_key(card: EncoderCard, captions: str) -> str:
@@ -171,18 +170,10 @@ def _batches(reads: Iterator[_Read], options: EmbedOptions) -> Iterator[list[_Re
 
 
 def _read(sample: Sample, preprocess: Preprocess, captions: str) -> _Read:
-    pairs, fields = pairs_of(sample, captions), sample_fields(sample)
     found = image_of(sample)
     digest = hashlib.sha256(found[1]).hexdigest()[:16] if found else ""
-    decoded, reject, detail = None, sample.reject, sample.detail
-    if reject is None and found is None:
-        reject, detail = Status.IMAGE_MISSING, f"members: {', '.join(sorted(sample.members))}"
-    if reject is None and found is not None and any(pair.reject is None for pair in pairs):
-        try:
-            decoded = decode_image(found[1], preprocess)
-        except ImageRejectedError as error:
-            reject, detail = error.status, error.detail
-    return _Read(sample, pairs, fields, digest, decoded, reject, detail)
+    examined = examine_sample(sample, captions, lambda data: decode_image(data, preprocess))
+    return _Read(sample, examined.pairs, sample_fields(sample), digest, examined.decoded)
 
 
 def _take_batch(batch: list[_Read], encoder: Encoder, rows: _Rows) -> Floats:
@@ -202,7 +193,7 @@ def _take_batch(batch: list[_Read], encoder: Encoder, rows: _Rows) -> Floats:
 
 def _add_pair(rows: _Rows, read: _Read, pair: PairText, image: int | None) -> None:
     """Append the row of a pair; `image` is None if its image has no valid embedding."""
-    status, detail = read.reject or pair.reject, read.detail if read.reject else pair.detail
+    status, detail = pair.reject, pair.detail
     if status is None and image is None:
         status, detail = Status.EMBEDDING_INVALID, "image embedding is zero or not finite"
     row = -1
