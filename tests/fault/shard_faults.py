@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from ncaudit.types import Status
 from tests.support.shards import image_bytes, jpeg, json_bytes, tar_bytes, tar_of
