@@ -43,17 +43,17 @@ class StageProgress(Protocol):
 
 
 @contextmanager
-def progress(quiet: bool = False, *, live: bool = True) -> Generator[StageProgress]:
+def progress(quiet: bool = False, *, may_move: bool = True) -> Generator[StageProgress]:
     """Show progress on stderr until the block ends.
 
     Args:
         quiet: Show nothing.
-        live: Whether a terminal may get a line that moves; not where results are printed
+        may_move: Whether a terminal may get a line that moves; not where results are printed
             meanwhile.
     """
     if quiet:
         yield _Silent()
-    elif live and err.is_terminal:
+    elif may_move and err.is_terminal:
         with _live(err) as live:
             shown = _Live(live)
             yield shown

@@ -32,7 +32,7 @@ def validate(
         from ncaudit.shards.decode import decode_image
 
         decoder = decode_image if decode else None
-        with progress(quiet, live=not out.is_terminal) as shown:
+        with progress(quiet, may_move=not out.is_terminal) as shown:
             if json:
                 document = _Document()
                 found = validate_shards(

@@ -238,7 +238,8 @@ def _decoded(answer: bytes) -> Decoded:
     if "status" in header:
         raise ImageRejectedError(Status(header["status"]), header["detail"])
     square = np.frombuffer(pixels, np.uint8).reshape(header.get("shape", (0,)))
-    return Decoded(square, *header["size"], header["format"])
+    width, height = header["size"]
+    return Decoded(square, width, height, header["format"])
 
 
 def _signal_name(number: int) -> str:
