@@ -2,25 +2,38 @@
 
 import logging
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
+from ncaudit.audit.free_space import warn_if_too_little
 from ncaudit.audit.stages import Stages
 from ncaudit.config import ScoreConfig
 from ncaudit.devices import resolve_device, usable_cores
-from ncaudit.embeddings.cache import CachedShard, find_embeddings, known_as, shard_folder
-from ncaudit.embeddings.embed_shard import EmbedOptions, embed_shard, embedding_key
+from ncaudit.embeddings.cache import (
+    CachedShard,
+    cached_from,
+    find_embeddings,
+    known_as,
+    shard_folder,
+)
+from ncaudit.embeddings.embed_shard import (
+    EmbedOptions,
+    embed_shard,
+    embedding_key,
+    write_unreadable,
+)
 from ncaudit.encoders import load_encoder
 from ncaudit.encoders.base import Encoder
+from ncaudit.engine.base import Engine, Failure, OnProgress, Record
 from ncaudit.engine.ledger import Ledger
-from ncaudit.errors import InputError
+from ncaudit.errors import ConfigError, InputError
 from ncaudit.files import mask_secrets, remove_tree
 from ncaudit.shards.captions import check_source
 from ncaudit.types import ShardRef
 
 log = logging.getLogger(__name__)
-_KB = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +42,7 @@ class Embedder:
 
     Attributes:
         encoder: Frozen towers.
+        name: Name that the encoder is loaded by.
         device: What they run on.
         cache: Folder of the embedding cache.
         captions: Caption source.
@@ -36,6 +50,7 @@ class Embedder:
     """
 
     encoder: Encoder
+    name: str
     device: str
     cache: Path
     captions: str
@@ -60,9 +75,10 @@ def open_embedder(config: ScoreConfig, cache: Path) -> Embedder:
     """
     check_source(config.captions)
     device = resolve_device(config.device)
-    _make_torch_repeatable()
+    make_torch_repeatable(usable_cores())
     encoder = load_encoder(config.encoder, device)
-    return Embedder(encoder, device, cache, config.captions, config.batch_size)
+    where = cache.absolute()
+    return Embedder(encoder, config.encoder, device, where, config.captions, config.batch_size)
 
 
 def settle_times(shards: Sequence[ShardRef], cache: Path) -> list[ShardRef]:
@@ -73,37 +89,138 @@ def settle_times(shards: Sequence[ShardRef], cache: Path) -> list[ShardRef]:
     return [known_as(shard_folder(cache, shard.name), shard) for shard in shards]
 
 
+@dataclass(frozen=True, slots=True)
+class EmbedTask:
+    """One shard to embed.
+
+    Attributes:
+        index: Its place among all shards.
+        shard: The shard.
+        folder: Its folder in the cache.
+    """
+
+    index: int
+    shard: ShardRef
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The shard's name."""
+        return self.shard.name
+
+
+@dataclass(frozen=True)
+class MakeEmbed:
+    """Builds what embeds shards; on its way to another process it leaves the weights behind.
+
+    Attributes:
+        name: Name that the encoder is loaded by.
+        device: What it runs on.
+        key: Digest of the settings that decide the embeddings.
+        captions: Caption source.
+        batch_size: Images handed to the encoder at a time.
+        encoder: The encoder if it is loaded already.
+    """
+
+    name: str
+    device: str
+    key: str
+    captions: str
+    batch_size: int
+    encoder: Encoder | None = field(default=None, compare=False)
+
+    def __reduce__(self) -> tuple[type["MakeEmbed"], tuple[object, ...]]:
+        """Pickle everything but the encoder."""
+        return MakeEmbed, (self.name, self.device, self.key, self.captions, self.batch_size)
+
+    def __call__(self, threads: int) -> Callable[[EmbedTask, OnProgress], Record]:
+        """Load the encoder.
+
+        Raises:
+            ConfigError: If it is not the same here as where the run was started.
+            WeightsError: If its weights are missing here.
+        """
+        make_torch_repeatable(threads)
+        encoder = self.encoder or load_encoder(self.name, self.device)
+        if embedding_key(encoder.card, self.captions) != self.key:
+            raise ConfigError(
+                f"a worker's {self.name} is not the one of this process: {encoder.card}",
+                hint="Let all workers have the same weights, device and kind of processor.",
+            )
+        options = EmbedOptions(self.captions, self.batch_size, threads)
+        return partial(_embed, encoder, options)
+
+
+def _embed(
+    encoder: Encoder, options: EmbedOptions, task: EmbedTask, on_progress: OnProgress
+) -> Record:
+    return asdict(embed_shard(task.shard, task.folder, encoder, options, on_progress))
+
+
 def embed_shards(
-    shards: Sequence[ShardRef], embedder: Embedder, ledger: Ledger, stages: Stages
+    shards: Sequence[ShardRef], embedder: Embedder, engine: Engine, ledger: Ledger, stages: Stages
 ) -> list[CachedShard]:
     """Embed the shards that the cache does not hold yet; what is there is not done again.
 
+    A shard on which workers die has one row that says so, and is tried again next time.
+
     Raises:
+        ConfigError: If a worker has another encoder.
         InputError: If not one shard could be read, or there is no sample in any; the
             folder of `ledger` is then free for another attempt.
         OSError: If the cache cannot be written.
     """
-    found = {shard.name: _find(shard, embedder) for shard in shards}
-    missing = [shard for shard in shards if found[shard.name] is None]
-    if missing:
-        stages.stage("embed", max(1, sum(shard.n_bytes for shard in missing) // _KB), "kB")
-    on_bytes = _Kilobytes(stages)
-    options = EmbedOptions(embedder.captions, embedder.batch_size, usable_cores())
-    for shard in missing:
-        folder = embedder.folder(shard.name)
-        cached = embed_shard(shard, folder, embedder.encoder, options, on_bytes)
-        found[shard.name] = cached
-        if cached.tally.defect:
-            log.warning("%s: %s", shard.name, cached.tally.defect)
-    cached_shards = [cached for cached in found.values() if cached is not None]
+    found = embed_missing(shards, embedder, engine, stages)
+    cached = [found[shard.name] for shard in shards]
     try:
-        _refuse_nothing(cached_shards)
+        _refuse_nothing(cached)
     except InputError:
         for shard in shards:
             remove_tree(embedder.folder(shard.name))
         ledger.forget()
         raise
-    return cached_shards
+    return cached
+
+
+def embed_missing(
+    shards: Sequence[ShardRef], embedder: Embedder, engine: Engine, stages: Stages
+) -> dict[str, CachedShard]:
+    """Embed what the cache does not hold yet, and return shard name to what it holds now.
+
+    Shards that `engine` leaves to others are not in it.
+    """
+    kept = {shard.name: _find(shard, embedder) for shard in shards}
+    found = {name: cached for name, cached in kept.items() if cached is not None}
+    tasks = [
+        EmbedTask(index, shard, embedder.folder(shard.name))
+        for index, shard in enumerate(shards)
+        if shard.name not in found
+    ]
+    if tasks:
+        warn_if_too_little(embedder.cache, [task.shard for task in tasks], embedder.encoder.card)
+        stages.stage("embed", sum(task.shard.n_bytes for task in tasks), "bytes")
+    progress = _Progress(stages)
+
+    def on_done(task: EmbedTask, record: Record) -> None:
+        cached = found[task.name] = cached_from(record)
+        progress.end_shard(task.shard.n_bytes)
+        if cached.tally.defect:
+            log.warning("%s: %s", task.name, cached.tally.defect)
+
+    for failure in engine.run(tasks, _maker(embedder), on_done, progress.advance):
+        on_done(*_given_up(shards[failure.index], failure, embedder))
+    return found
+
+
+def _maker(of: Embedder) -> MakeEmbed:
+    return MakeEmbed(of.name, of.device, of.key, of.captions, of.batch_size, of.encoder)
+
+
+def _given_up(shard: ShardRef, failure: Failure, of: Embedder) -> tuple[EmbedTask, Record]:
+    """Write what is said of a shard that no worker survived."""
+    folder = of.folder(shard.name)
+    cached = write_unreadable(shard, folder, of.encoder.card, of.captions, failure.detail)
+    return EmbedTask(failure.index, shard, folder), asdict(cached)
 
 
 def _find(shard: ShardRef, embedder: Embedder) -> CachedShard | None:
@@ -128,26 +245,33 @@ def _refuse_nothing(cached: Sequence[CachedShard]) -> None:
         )
 
 
-def _make_torch_repeatable() -> None:
-    """Use all cores and only kernels that give the same bits each time."""
+def make_torch_repeatable(threads: int) -> None:
+    """Let torch use `threads` threads, and only kernels that give the same bits each time."""
     # cuBLAS asks for this before its first use.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
 
-    torch.set_num_threads(usable_cores())
+    if torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
+        # torchrun shows every rank all GPUs of its machine.
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     # Meant for finding bugs: it would write every new tensor twice.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-class _Kilobytes:
-    """Counts bytes and tells whole kilobytes."""
+class _Progress:
+    """Counts the bytes of shards, as they are read or when a shard is done, and tells them."""
 
     def __init__(self, stages: Stages) -> None:
         self._stages = stages
-        self._n_bytes = 0
+        self._n_of_shard = 0
 
-    def __call__(self, n_bytes: int) -> None:
-        before = self._n_bytes // _KB
-        self._n_bytes += n_bytes
-        self._stages.advance(self._n_bytes // _KB - before)
+    def advance(self, n_bytes: int) -> None:
+        self._n_of_shard += n_bytes
+        self._stages.advance(n_bytes)
+
+    def end_shard(self, n_bytes: int) -> None:
+        """Count what was not heard of while the shard was read."""
+        self.advance(max(0, n_bytes - self._n_of_shard))
+        self._n_of_shard = 0

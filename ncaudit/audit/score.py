@@ -1,11 +1,21 @@
 """Score every pair of some shards: embed, fit, score, merge, each step resumable."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from ncaudit import __version__
-from ncaudit.audit.embed import Embedder, embed_shards, open_embedder, settle_times
+from ncaudit.audit.checkpoint import load_model
+from ncaudit.audit.embed import (
+    Embedder,
+    embed_missing,
+    embed_shards,
+    make_torch_repeatable,
+    open_embedder,
+    settle_times,
+)
 from ncaudit.audit.fit_sample import draw_sample
 from ncaudit.audit.full_disk import full_disk_is_deliberate
 from ncaudit.audit.model import AuditModel
@@ -15,8 +25,11 @@ from ncaudit.audit.run_record import run_record, summarise
 from ncaudit.audit.stages import StageProgress, Stages
 from ncaudit.audit.tables import shard_table
 from ncaudit.config import ScoreConfig
-from ncaudit.embeddings.cache import CachedShard, read_embeddings
+from ncaudit.embeddings.cache import CachedShard, read_embeddings, read_marker
+from ncaudit.engine import open_engine
+from ncaudit.engine.base import Engine, EngineOptions, Failure, OnProgress, Record
 from ncaudit.engine.ledger import Ledger
+from ncaudit.engine.ranks import END, Leader, Rank, find_rank, follow, lead
 from ncaudit.errors import FitError, ShardsFailedError
 from ncaudit.files import digest_json, remove_tree, write_json
 from ncaudit.matching.pairs import Pairs
@@ -24,9 +37,12 @@ from ncaudit.report.audit_csv import merge_csv
 from ncaudit.report.parts import write_part
 from ncaudit.report.summary import Summary, read_summary, write_summary
 from ncaudit.shards.discover import discover_shards
+from ncaudit.types import ShardRef, ShardTally
 
 _STAGE = "score"
 _MAX_LISTED = 20
+_IN_PROCESS = EngineOptions()
+_FITTED = "fitted"
 
 
 def score_shards(
@@ -35,6 +51,7 @@ def score_shards(
     progress: StageProgress | None = None,
     *,
     overwrite: bool = False,
+    engine: EngineOptions = _IN_PROCESS,
 ) -> Summary:
     """Score every pair and write the run directory; never touches the shards.
 
@@ -47,6 +64,7 @@ def score_shards(
         progress: Who is told how far it is.
         overwrite: Start again where `out` holds another run; embeddings that still fit
             are kept.
+        engine: Where shards are embedded and scored; decides no number.
 
     Raises:
         ConfigError: If settings disagree, or `--model` is for another encoder.
@@ -59,19 +77,18 @@ def score_shards(
     shards = settle_times(discover_shards(config.shards), run.embeddings)
     embedder = open_embedder(config, run.embeddings)
     given = load_given_model(Path(config.model), embedder.encoder.card) if config.model else None
-    job = _Job(config, run, embedder, given, ledger, stages)
-    with full_disk_is_deliberate(out), ledger.claim():
-        ledger.begin(identity("score", config, embedder, shards), overwrite=overwrite)
-        if overwrite:
-            run.clear()
-        if run.is_complete(shards):
-            return read_summary(run.summary)
-        # Without run.json nobody takes what is being written for a finished run.
-        run.run_json.unlink(missing_ok=True)
-        cached = embed_shards(shards, embedder, ledger, stages)
-        scorer, problem = _obtain(job, cached)
-        _score_all(job, cached, scorer)
-        return _finish(job, cached, scorer.model, problem)
+    whole = identity("score", config, embedder, shards)
+    rank = find_rank(os.environ) if engine.name == "local" else None
+    with open_engine(engine, embedder.device) as running:
+        job = _Job(config, run, embedder, given, running, ledger, stages)
+        if rank is not None and rank.index:
+            return _follow(job, shards, rank, digest_json(whole))
+        with full_disk_is_deliberate(out), ledger.claim():
+            ledger.begin(whole, overwrite=overwrite)
+            if overwrite:
+                run.clear()
+            with lead(rank, out, digest_json(whole)) as leader:
+                return _lead(job, shards, leader)
 
 
 def raise_for_problems(summary: Summary) -> None:
@@ -115,6 +132,7 @@ class _Job:
     run: RunDirectory
     embedder: Embedder
     given: AuditModel | None
+    engine: Engine
     ledger: Ledger
     stages: Stages
 
@@ -125,6 +143,38 @@ class _Scorer:
 
     model: AuditModel | None
     key: str
+
+
+def _lead(job: _Job, shards: Sequence[ShardRef], leader: Leader | None) -> Summary:
+    """Do everything, together with the ranks that follow `leader`."""
+    run = job.run
+    if run.is_complete(shards):
+        return read_summary(run.summary)
+    # Without run.json nobody takes what is being written for a finished run.
+    run.run_json.unlink(missing_ok=True)
+    if leader is not None:
+        job = replace(job, engine=leader.share(job.engine))
+    cached = embed_shards(shards, job.embedder, job.engine, job.ledger, job.stages)
+    scorer, problem = _obtain(job, cached)
+    if leader is not None:
+        leader.say(_FITTED, {"key": scorer.key, "has_model": scorer.model is not None})
+    _score_all(job, cached, scorer)
+    return _finish(job, cached, scorer.model, problem)
+
+
+def _follow(job: _Job, shards: Sequence[ShardRef], rank: Rank, whole: str) -> Summary:
+    """Do this rank's share of the shards, and wait for rank 0 to end the run."""
+    with follow(rank, job.run.root, whole) as follower:
+        job = replace(job, engine=follower.share(job.engine))
+        embed_missing(shards, job.embedder, job.engine, job.stages)
+        fitted = follower.hear(_FITTED)
+        if fitted is not None:
+            folders = [job.embedder.folder(shard.name) for shard in shards]
+            cached = [marker for folder in folders if (marker := read_marker(folder))]
+            model = load_model(job.run.model) if fitted["has_model"] else None
+            _score_all(job, cached, _Scorer(model, fitted["key"]))
+        follower.hear(END)
+    return read_summary(job.run.summary)
 
 
 def _obtain(job: _Job, cached: Sequence[CachedShard]) -> tuple[_Scorer, str]:
@@ -148,34 +198,105 @@ def _obtain(job: _Job, cached: Sequence[CachedShard]) -> tuple[_Scorer, str]:
     return scorer, ""
 
 
+@dataclass(frozen=True, slots=True)
+class ScoreTask:
+    """One shard to score.
+
+    Attributes:
+        index: Its place among all shards.
+        tally: Its counts.
+        folder: Its folder in the embedding cache.
+        part: Where its part goes.
+        key: Digest of all that decides the part.
+    """
+
+    index: int
+    tally: ShardTally
+    folder: Path
+    part: Path
+    key: str
+
+    @property
+    def name(self) -> str:
+        """The shard's name."""
+        return self.tally.shard
+
+
+@dataclass(frozen=True)
+class MakeScore:
+    """Builds what scores shards.
+
+    Attributes:
+        folder: The model's, or None where there is no model.
+        key: Digest of the model.
+        model: The model if it is loaded already; it does not travel to other processes.
+    """
+
+    folder: Path | None
+    key: str
+    model: AuditModel | None = field(default=None, compare=False)
+
+    def __reduce__(self) -> tuple[type["MakeScore"], tuple[object, ...]]:
+        """Pickle everything but the model."""
+        return MakeScore, (self.folder, self.key)
+
+    def __call__(self, threads: int) -> Callable[[ScoreTask, OnProgress], Record]:
+        """Load the model.
+
+        Raises:
+            WeightsError: If the model cannot be read here.
+        """
+        make_torch_repeatable(threads)
+        model = self.model or (load_model(self.folder) if self.folder else None)
+        return partial(_score_shard, model)
+
+
 def _score_all(job: _Job, cached: Sequence[CachedShard], scorer: _Scorer) -> None:
     job.stages.stage(_STAGE, sum(shard.tally.n_pairs for shard in cached))
-    for shard in cached:
+    tasks = []
+    for index, shard in enumerate(cached):
         name = shard.tally.shard
-        part = job.run.part(name)
+        part = job.run.part(name).absolute()
         key = digest_json([scorer.key, shard.sha256, shard.key, __version__])
         done = job.ledger.done(_STAGE, name, key)
         if done is None or not part.is_file() or done.get("n_bytes") != part.stat().st_size:
-            _score_shard(job, shard, scorer)
-            # A shard that could not be read may say something else the next time.
-            if shard.sha256:
-                job.ledger.commit(_STAGE, name, key, {"n_bytes": part.stat().st_size})
-        job.stages.advance(shard.tally.n_pairs)
+            folder = job.embedder.folder(name)
+            tasks.append(ScoreTask(index, shard.tally, folder, part, key))
+        else:
+            job.stages.advance(shard.tally.n_pairs)
+
+    def on_done(task: ScoreTask, record: Record) -> None:
+        # A shard that could not be read may say something else the next time.
+        if cached[task.index].sha256:
+            job.ledger.commit(_STAGE, task.name, task.key, record)
+        job.stages.advance(task.tally.n_pairs)
+
+    model = job.run.model.absolute() if scorer.model is not None else None
+    make_score = MakeScore(model, scorer.key, scorer.model)
+    _raise_for_failures(job.engine.run(tasks, make_score, on_done))
 
 
-def _score_shard(job: _Job, shard: CachedShard, scorer: _Scorer) -> None:
-    folder = job.embedder.folder(shard.tally.shard)
-    scores = None
-    if scorer.model is not None and shard.tally.n_scored:
-        part = read_embeddings(folder)
-        pairs = Pairs(part.image, part.caption, part.image_id, part.caption_id)
-        scores = scorer.model.score(pairs)
-    table = shard_table(shard.tally.shard, folder, scores)
-    if len(table["key"]) != shard.tally.n_pairs:
-        raise ValueError(
-            f"{shard.tally.shard}: {len(table['key'])} rows for {shard.tally.n_pairs} pairs"
+def _raise_for_failures(failures: Sequence[Failure]) -> None:
+    if failures:
+        listed = _listed({failure.name: failure.detail for failure in failures})
+        raise ShardsFailedError(
+            "\n".join([f"{len(failures)} shards could not be scored:", *listed]),
+            hint="Everything else is done; the same command tries these again, "
+            "best with fewer --workers.",
         )
-    write_part(job.run.part(shard.tally.shard), table)
+
+
+def _score_shard(model: AuditModel | None, task: ScoreTask, _on_progress: OnProgress) -> Record:
+    scores = None
+    if model is not None and task.tally.n_scored:
+        part = read_embeddings(task.folder)
+        pairs = Pairs(part.image, part.caption, part.image_id, part.caption_id)
+        scores = model.score(pairs)
+    table = shard_table(task.name, task.folder, scores)
+    if len(table["key"]) != task.tally.n_pairs:
+        raise ValueError(f"{task.name}: {len(table['key'])} rows for {task.tally.n_pairs} pairs")
+    write_part(task.part, table)
+    return {"n_bytes": task.part.stat().st_size}
 
 
 def _finish(

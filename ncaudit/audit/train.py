@@ -14,12 +14,15 @@ from ncaudit.audit.run_record import finite, run_record
 from ncaudit.audit.stages import StageProgress, Stages
 from ncaudit.config import ScoreConfig
 from ncaudit.embeddings.cache import CachedShard
+from ncaudit.engine import open_engine
+from ncaudit.engine.base import EngineOptions
 from ncaudit.engine.ledger import Ledger
 from ncaudit.errors import FitError
 from ncaudit.files import write_json
 from ncaudit.shards.discover import discover_shards
 
 RECORD_NAME = "train.json"
+_IN_PROCESS = EngineOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,12 @@ class TrainSummary:
 
 
 def train_model(
-    config: ScoreConfig, out: Path, cache: Path, progress: StageProgress | None = None
+    config: ScoreConfig,
+    out: Path,
+    cache: Path,
+    progress: StageProgress | None = None,
+    *,
+    engine: EngineOptions = _IN_PROCESS,
 ) -> TrainSummary:
     """Fit a model on the pairs of some shards and write it to `out`.
 
@@ -53,6 +61,7 @@ def train_model(
         out: Folder of the model, as `ScoreConfig.model` takes it.
         cache: Folder of the embedding cache.
         progress: Who is told how far it is.
+        engine: Where shards are embedded; decides no number.
 
     Raises:
         FitError: If the pairs are too few or degenerate; no model is written.
@@ -67,7 +76,8 @@ def train_model(
     card = embedder.encoder.card
     with full_disk_is_deliberate(out), ledger.claim():
         ledger.begin(identity("train", config, embedder, shards))
-        cached = embed_shards(shards, embedder, ledger, stages)
+        with open_engine(engine, embedder.device) as running:
+            cached = embed_shards(shards, embedder, running, ledger, stages)
         tallies = [shard.tally for shard in cached]
         sample = draw_sample(tallies, config.fit.fit_pairs, config.seed)
         if sample.n_pairs < config.fit.min_pairs:

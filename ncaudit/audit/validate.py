@@ -273,6 +273,7 @@ def _check_shard(
                     defect = item
                 else:
                     teller.tell_sample(shard.name, item)
+                source.report()
             source.finish()
     except ShardReadError as error:
         # As in an audit: what came before a broken connection is not the shard's.

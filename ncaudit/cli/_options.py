@@ -34,7 +34,19 @@ BatchSizeOption: TypeAlias = Annotated[
 FitPairsOption: TypeAlias = Annotated[
     int, typer.Option(min=1, help="Pairs to fit the model on, at most; a sample above that.")
 ]
-WorkersOption: TypeAlias = Annotated[int, typer.Option(min=1, help="Number of worker processes.")]
+WorkersOption: TypeAlias = Annotated[
+    int, typer.Option(min=0, help="Worker processes; 0 for as many as suit the machine.")
+]
+EngineOption: TypeAlias = Annotated[
+    str, typer.Option(help="Where the work is done: local, or ray.")
+]
+AddressOption: TypeAlias = Annotated[
+    str, typer.Option(help="Ray cluster to join: auto, or HOST:PORT.")
+]
+GpusPerWorkerOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option(min=0, help="GPUs that Ray keeps for a worker, also 0.5.", show_default="auto"),
+]
 JsonOption: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Summary as JSON on stdout, for programs.")
 ]

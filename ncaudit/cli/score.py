@@ -1,5 +1,6 @@
 """ncaudit score."""
 
+import os
 import shlex
 from dataclasses import asdict
 from pathlib import Path
@@ -10,20 +11,26 @@ import typer
 from ncaudit.cli._console import complain, exit_codes, say, say_json, show_table
 from ncaudit.cli._noise import noise_rate
 from ncaudit.cli._options import (
+    AddressOption,
     BatchSizeOption,
     CaptionsOption,
     DeviceOption,
     EncoderOption,
+    EngineOption,
     FitPairsOption,
+    GpusPerWorkerOption,
     JsonOption,
     ModelOption,
     OutOption,
     QuietOption,
     SeedOption,
     ShardsArgument,
+    WorkersOption,
 )
 from ncaudit.cli._progress import progress
 from ncaudit.config import FitConfig, ScoreConfig
+from ncaudit.engine.base import EngineOptions
+from ncaudit.engine.ranks import find_rank
 
 if TYPE_CHECKING:
     from ncaudit.report.summary import Summary, ThresholdRow
@@ -48,6 +55,10 @@ def score(
     device: DeviceOption = "auto",
     batch_size: BatchSizeOption = 64,
     fit_pairs: FitPairsOption = 500_000,
+    workers: WorkersOption = 0,
+    engine: EngineOption = "local",
+    address: AddressOption = "auto",
+    gpus_per_worker: GpusPerWorkerOption = None,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -66,11 +77,17 @@ def score(
             batch_size=batch_size,
             fit=FitConfig(fit_pairs=fit_pairs),
         )
-        with progress(quiet) as shown:
-            summary = score_shards(config, out, shown, overwrite=overwrite)
-        if json:
+        runs_on = EngineOptions(
+            name=engine, workers=workers, address=address, gpus_per_worker=gpus_per_worker
+        )
+        rank = find_rank(os.environ)
+        is_first = rank is None or rank.index == 0
+        with progress(quiet or not is_first) as shown:
+            summary = score_shards(config, out, shown, overwrite=overwrite, engine=runs_on)
+        # What all ranks did together is told once.
+        if json and is_first:
             say_json({"out": str(out)} | asdict(summary))
-        else:
+        elif is_first:
             _show(out, summary)
         raise_for_problems(summary)
 

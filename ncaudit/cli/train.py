@@ -10,19 +10,24 @@ import typer
 from ncaudit.cli._console import complain, exit_codes, say, say_json, show_table
 from ncaudit.cli._noise import noise_rate
 from ncaudit.cli._options import (
+    AddressOption,
     BatchSizeOption,
     CaptionsOption,
     DeviceOption,
     EncoderOption,
+    EngineOption,
     FitPairsOption,
+    GpusPerWorkerOption,
     JsonOption,
     OutOption,
     QuietOption,
     SeedOption,
     ShardsArgument,
+    WorkersOption,
 )
 from ncaudit.cli._progress import progress
 from ncaudit.config import FitConfig, ScoreConfig
+from ncaudit.engine.base import EngineOptions
 
 
 def train(
@@ -38,6 +43,10 @@ def train(
     device: DeviceOption = "auto",
     batch_size: BatchSizeOption = 64,
     fit_pairs: FitPairsOption = 500_000,
+    workers: WorkersOption = 0,
+    engine: EngineOption = "local",
+    address: AddressOption = "auto",
+    gpus_per_worker: GpusPerWorkerOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -55,8 +64,11 @@ def train(
             batch_size=batch_size,
             fit=FitConfig(fit_pairs=fit_pairs),
         )
+        runs_on = EngineOptions(
+            name=engine, workers=workers, address=address, gpus_per_worker=gpus_per_worker
+        )
         with progress(quiet) as shown:
-            summary = train_model(config, out, cache or out / "embeddings", shown)
+            summary = train_model(config, out, cache or out / "embeddings", shown, engine=runs_on)
         if json:
             say_json({"out": str(out)} | asdict(summary))
         else:

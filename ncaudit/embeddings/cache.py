@@ -131,7 +131,7 @@ def find_embeddings(folder: Path, shard: ShardRef, key: str) -> CachedShard | No
     Raises:
         OSError: If the shard cannot be read.
     """
-    found = _read_marker(folder)
+    found = read_marker(folder)
     if found is None or found.key != key or not found.sha256 or found.n_bytes != shard.n_bytes:
         return None
     # Where a server tells no time, only the content does.
@@ -145,7 +145,7 @@ def find_embeddings(folder: Path, shard: ShardRef, key: str) -> CachedShard | No
 
 def known_as(folder: Path, shard: ShardRef) -> ShardRef:
     """Return `shard` with the time the cache knows it by, if its content is the known one."""
-    found = _read_marker(folder)
+    found = read_marker(folder)
     if found is None or found.n_bytes != shard.n_bytes or found.modified == shard.modified:
         return shard
     try:
@@ -192,10 +192,19 @@ def tally_ids(shard: str, ids: dict[str, list[Any]], defect: str) -> ShardTally:
     return ShardTally(shard, n_pairs, n_pairs - sum(rejects.values()), rejects, defect)
 
 
-def _read_marker(folder: Path) -> CachedShard | None:
+def cached_from(content: dict[str, Any]) -> CachedShard:
+    """Return the shard that `asdict` made plain.
+
+    Raises:
+        TypeError: If the content is that of something else; also LookupError, ValueError.
+    """
+    return CachedShard(**content | {"tally": ShardTally(**content["tally"])})
+
+
+def read_marker(folder: Path) -> CachedShard | None:
+    """Return what a shard's folder says it holds, or None if it holds no whole set of files."""
     try:
-        content = read_json(folder / _MARKER)
-        found = CachedShard(**content | {"tally": ShardTally(**content["tally"])})
+        found = cached_from(read_json(folder / _MARKER))
     except (OSError, ValueError, TypeError, LookupError):
         return None
     names = ("image.npy", "caption.npy", "ids.parquet")

@@ -1,16 +1,19 @@
 """From one shard to its cached embeddings: the only code that decodes images.
 
-Reading, decoding (threads; Pillow lets go of the interpreter lock) and encoding overlap;
-the queue between them is bounded, so memory does not grow with the shard.
+Reading (a thread), decoding (threads; Pillow lets go of the interpreter lock) and encoding
+overlap; the queue between them is bounded, so memory does not grow with the shard.
 """
 
 import hashlib
+import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -22,6 +25,7 @@ from ncaudit.files import digest_json
 from ncaudit.shards.captions import sample_fields
 from ncaudit.shards.decode import Decoded, decode_image
 from ncaudit.shards.examine import examine_sample
+from ncaudit.shards.quarantine import DecodeTask, IsolatedDecoder
 from ncaudit.shards.read import image_of, read_samples
 from ncaudit.shards.samples import PairText, Sample, ShardDefect
 from ncaudit.types import EncoderCard, Floats, Preprocess, ShardRef, Status
@@ -29,6 +33,11 @@ from ncaudit.types import EncoderCard, Floats, Preprocess, ShardRef, Status
 UNIT_NORM_TOLERANCE = 1e-2
 # Raise it when the same shard and encoder would give other rows or embeddings than before.
 CODE_VERSION = 1
+# Hidden, so that no shard can have the name.
+_ATTEMPT = ".attempt"
+_Decode: TypeAlias = Callable[[bytes], Decoded]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,7 @@ class _Rows:
     image_of_row: list[int] = field(default_factory=list)
     captions: list[str] = field(default_factory=list)
     row_ids: list[int] = field(default_factory=list)
+    image_of_digest: dict[str, int] = field(default_factory=dict)
     n_images: int = 0
     n_samples: int = 0
     defect: ShardDefect | None = None
@@ -98,7 +108,8 @@ def embed_shard(
 ) -> CachedShard:
     """Embed every readable pair of a shard and write its cache folder.
 
-    A shard that cannot be read at all gets one row that says so.
+    A shard that cannot be read at all gets one row that says so. One that ended a process
+    before is decoded in a process of its own, where an image that does so again is found.
 
     Args:
         shard: The shard to read.
@@ -112,20 +123,54 @@ def embed_shard(
     """
     rows, images, sha256 = _Rows(), [np.zeros((0, encoder.card.image_dim), np.float16)], ""
     try:
-        with open_shard(shard.path) as file:
+        with (
+            _attempt(folder, encoder.preprocess) as decode,
+            open_shard(shard.path) as file,
+        ):
             source = ShardSource(file, shard.path, on_bytes)
-            reads = _decoded(source, encoder.preprocess, options, rows)
-            images.extend(_take_batch(batch, encoder, rows) for batch in _batches(reads, options))
+            with closing(_decoded(source, decode, options, rows)) as reads:
+                for batch in _batches(reads, options):
+                    images.append(_take_batch(batch, encoder, rows))
+                    source.report()
             sha256 = source.finish()
     except ShardReadError as error:
         # What came before a broken connection is not the shard's: it is tried again as a whole.
-        rows, images = _Rows(defect=ShardDefect(Status.SHARD_UNREADABLE, str(error))), images[:1]
+        return write_unreadable(shard, folder, encoder.card, options.captions, str(error))
     if rows.defect and not rows.n_samples:
         rows.add_defect(rows.defect)
     image, caption = _aligned(encoder, rows, np.concatenate(images))
+    cached = _cached(shard, rows, embedding_key(encoder.card, options.captions), sha256)
+    write_embeddings(folder, rows.ids, image, caption, cached)
+    return cached
+
+
+def write_unreadable(
+    shard: ShardRef, folder: Path, card: EncoderCard, captions: str, detail: str
+) -> CachedShard:
+    """Write the cache folder of a shard of which nothing could be read; it is tried again.
+
+    Args:
+        shard: The shard.
+        folder: Cache folder of this shard.
+        card: Of the encoder that would have been used.
+        captions: Caption source.
+        detail: Why not.
+
+    Raises:
+        OSError: If the cache cannot be written.
+    """
+    rows = _Rows(defect=ShardDefect(Status.SHARD_UNREADABLE, detail))
+    rows.add_defect(ShardDefect(Status.SHARD_UNREADABLE, detail))
+    cached = _cached(shard, rows, embedding_key(card, captions), "")
+    image, caption = (np.zeros((0, dim), np.float16) for dim in (card.image_dim, card.caption_dim))
+    write_embeddings(folder, rows.ids, image, caption, cached)
+    return cached
+
+
+def _cached(shard: ShardRef, rows: _Rows, key: str, sha256: str) -> CachedShard:
     defect = f"{rows.defect.status}: {rows.defect.detail}" if rows.defect else ""
-    cached = CachedShard(
-        key=embedding_key(encoder.card, options.captions),
+    return CachedShard(
+        key=key,
         path=shard.path,
         n_bytes=shard.n_bytes,
         modified=shard.modified,
@@ -133,27 +178,56 @@ def embed_shard(
         n_samples=rows.n_samples,
         tally=tally_ids(shard.name, rows.ids, defect),
     )
-    write_embeddings(folder, rows.ids, image, caption, cached)
-    return cached
+
+
+@contextmanager
+def _attempt(folder: Path, preprocess: Preprocess) -> Generator[_Decode]:
+    """Note that a shard is being decoded, and yield the decoder: isolated if the note was there.
+
+    Only the death of the process leaves the note behind.
+    """
+    note = folder / _ATTEMPT
+    died_before = note.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    note.touch()
+    try:
+        if died_before:
+            log.warning("%s: decoded apart, since it ended a process before", folder.name)
+            task = DecodeTask(preprocess=preprocess, decode=decode_image)
+            with IsolatedDecoder(task) as isolated:
+                yield isolated
+        else:
+            yield partial(decode_image, preprocess=preprocess)
+    finally:
+        note.unlink(missing_ok=True)
 
 
 def _decoded(
-    source: ShardSource, preprocess: Preprocess, options: EmbedOptions, rows: _Rows
+    source: ShardSource, decode: _Decode, options: EmbedOptions, rows: _Rows
 ) -> Generator[_Read]:
-    """Yield samples in shard order, decoded by threads a little ahead of the encoder."""
-    ahead = 2 * options.batch_size
-    waiting: deque[Future[_Read]] = deque()
-    with ThreadPoolExecutor(options.decode_threads) as pool:
-        for item in read_samples(source):  # type: ignore[arg-type]
+    """Yield samples in shard order, read and decoded by threads a little ahead of the encoder."""
+    samples = read_samples(source)  # type: ignore[arg-type]
+    reader, decoders = ThreadPoolExecutor(1), ThreadPoolExecutor(options.decode_threads)
+
+    def read_next() -> Future[_Read] | ShardDefect | None:
+        item = next(samples, None)
+        if isinstance(item, Sample):
+            return decoders.submit(_read, item, decode, options.captions)
+        return item
+
+    # One thread reads, so these come in shard order.
+    ahead = deque(reader.submit(read_next) for _ in range(2 * options.batch_size))
+    try:
+        while (item := ahead.popleft().result()) is not None:
+            ahead.append(reader.submit(read_next))
             if isinstance(item, ShardDefect):
                 rows.defect = item
                 continue
             rows.n_samples += 1
-            waiting.append(pool.submit(_read, item, preprocess, options.captions))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            yield item.result()
+    finally:
+        reader.shutdown(cancel_futures=True)
+        decoders.shutdown(cancel_futures=True)
 
 
 def _batches(reads: Iterator[_Read], options: EmbedOptions) -> Iterator[list[_Read]]:
@@ -169,35 +243,41 @@ def _batches(reads: Iterator[_Read], options: EmbedOptions) -> Iterator[list[_Re
         yield batch
 
 
-def _read(sample: Sample, preprocess: Preprocess, captions: str) -> _Read:
+def _read(sample: Sample, decode: _Decode, captions: str) -> _Read:
     found = image_of(sample)
     digest = hashlib.sha256(found[1]).hexdigest()[:16] if found else ""
-    examined = examine_sample(sample, captions, lambda data: decode_image(data, preprocess))
+    examined = examine_sample(sample, captions, decode)
     return _Read(sample, examined.pairs, sample_fields(sample), digest, examined.decoded)
 
 
 def _take_batch(batch: list[_Read], encoder: Encoder, rows: _Rows) -> Floats:
-    """Encode the batch's images and append the rows of its pairs."""
-    pixels = [read.decoded.pixels for read in batch if read.decoded is not None]
+    """Encode the images that are new in this shard and append the rows of all pairs.
+
+    Returns:
+        Embeddings of the new images, which follow those of earlier batches.
+    """
+    new = {read.digest: read.decoded.pixels for read in batch if read.decoded is not None}
+    for known in new.keys() & rows.image_of_digest.keys():
+        del new[known]
     empty = np.zeros((0, encoder.card.image_dim), np.float32)
-    image = encoder.encode_images(np.stack(pixels)) if pixels else empty
-    at = -1
+    image = encoder.encode_images(np.stack(list(new.values()))) if new else empty
+    for at, digest in enumerate(new):
+        rows.image_of_digest[digest] = rows.n_images + at if _is_unit(image[at]) else -1
     for read in batch:
-        at += read.decoded is not None
-        is_valid = read.decoded is not None and _is_unit(image[at])
+        at = rows.image_of_digest[read.digest] if read.decoded is not None else -1
         for pair in read.pairs:
-            _add_pair(rows, read, pair, rows.n_images + at if is_valid else None)
-    rows.n_images += len(pixels)
+            _add_pair(rows, read, pair, at)
+    rows.n_images += len(new)
     return image.astype(np.float16)
 
 
-def _add_pair(rows: _Rows, read: _Read, pair: PairText, image: int | None) -> None:
-    """Append the row of a pair; `image` is None if its image has no valid embedding."""
+def _add_pair(rows: _Rows, read: _Read, pair: PairText, image: int) -> None:
+    """Append the row of a pair; `image` is -1 if its image has no valid embedding."""
     status, detail = pair.reject, pair.detail
-    if status is None and image is None:
+    if status is None and image < 0:
         status, detail = Status.EMBEDDING_INVALID, "image embedding is zero or not finite"
     row = -1
-    if status is None and image is not None:
+    if status is None:
         row = len(rows.captions)
         rows.captions.append(pair.caption)
         rows.image_of_row.append(image)

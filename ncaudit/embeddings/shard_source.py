@@ -33,7 +33,8 @@ class ShardSource:
     Args:
         file: Where the bytes come from.
         path: Its path, for messages.
-        on_bytes: Called with the number of bytes of each read.
+        on_bytes: Called by `report` and `finish` with the number of bytes read since the
+            last call, on the thread of the caller.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class ShardSource:
         self._path = path
         self._on_bytes = on_bytes
         self._digest = hashlib.sha256()
+        self._n_read = self._n_reported = 0
 
     def read(self, size: int = -1) -> bytes:
         """Read like a file.
@@ -55,14 +57,21 @@ class ShardSource:
         except OSError as error:
             raise _read_error(self._path, error) from error
         self._digest.update(data)
-        if self._on_bytes:
-            self._on_bytes(len(data))
+        self._n_read += len(data)
         return data
+
+    def report(self) -> None:
+        """Tell how many bytes were read since this was last told."""
+        n_bytes = self._n_read - self._n_reported
+        self._n_reported += n_bytes
+        if self._on_bytes and n_bytes:
+            self._on_bytes(n_bytes)
 
     def finish(self) -> str:
         """Digest what the tar reader did not need, and return the sha256."""
         while self.read(1 << 20):
             pass
+        self.report()
         return self._digest.hexdigest()
 
 

@@ -18,6 +18,8 @@ from ncaudit.errors import OutputExistsError
 from ncaudit.files import read_json, remove_temporaries, remove_tree, write_json
 
 FOLDER = "ledger"
+# Where several processes of one run meet, before the run has an identity and after.
+RANKS_FOLDER = f"{FOLDER}/ranks"
 _IDENTITY = "identity.json"
 _LOCK = "lock"
 
@@ -110,7 +112,7 @@ class Ledger:
 
     def _forget_markers(self) -> None:
         for entry in self._folder.iterdir():
-            if entry.is_dir():
+            if entry.is_dir() and entry != self.root / RANKS_FOLDER:
                 remove_tree(entry)
 
     def _marker(self, stage: str, shard: str) -> Path:
@@ -127,10 +129,14 @@ class Ledger:
         )
 
     def _foreign_files(self) -> bool:
-        # A run killed before it could say who it is leaves no more than its lock.
+        # A run killed before it could say who it is leaves no more than its lock; other
+        # ranks of it may wait there already.
         files = (Path(folder, name) for folder, _, names in os.walk(self.root) for name in names)
-        mine = self._folder / _LOCK
-        return any(file != mine and not _is_temporary(file, self._folder) for file in files)
+        mine, ranks = self._folder / _LOCK, self.root / RANKS_FOLDER
+        return any(
+            file != mine and file.parent != ranks and not _is_temporary(file, self._folder)
+            for file in files
+        )
 
     def _refuse_other_run(self, path: Path, wanted: dict[str, Any]) -> None:
         try:

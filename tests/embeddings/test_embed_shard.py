@@ -1,3 +1,6 @@
+import faulthandler
+import os
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +14,8 @@ from ncaudit.embeddings.cache import CachedShard, read_embeddings, read_ids
 from ncaudit.embeddings.embed_shard import EmbedOptions, embed_shard
 from ncaudit.shards.discover import discover_shards
 from ncaudit.types import EncoderCard, Floats, Pixels, Preprocess
-from tests.support.shards import json_bytes, write_shard
+from tests.support.crashing_decoder import crash_on_small
+from tests.support.shards import jpeg, json_bytes, write_shard
 from tests.support.toy_encoder import COLOURS, ToyEncoder, describe, striped, stripes
 
 TOY = ToyEncoder(aligned=True)
@@ -157,3 +161,54 @@ def test_bytes_are_counted_to_the_end_of_the_shard(tmp_path: Path) -> None:
     seen: list[int] = []
     embed_shard(shard, tmp_path / "e", TOY, EmbedOptions(), seen.append)
     assert sum(seen) == shard.n_bytes
+
+
+def with_a_crash(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write a shard in which picture 2 of 5 kills the decoder."""
+    monkeypatch.setattr(module, "decode_image", crash_on_small)
+    samples = [
+        (f"{i}", {"jpg": jpeg("red", (5 if i == 2 else 24, 24)), "txt": b"red left"})
+        for i in range(5)
+    ]
+    return write_shard(folder / "0.tar", samples)
+
+
+def test_an_image_that_killed_its_process_is_found_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = with_a_crash(tmp_path, monkeypatch)
+    child = os.fork()
+    if not child:
+        faulthandler.disable()
+        embed(path)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGSEGV
+    cached, ids, read = embed(path)
+    assert cached.tally.rejects == {"decoder_crash": 1}
+    assert (cached.tally.n_scored, len(read), len(cached.sha256)) == (4, 4, 64)
+    assert ids["detail"][2] == "the decoder was killed by SIGSEGV"
+    assert not (tmp_path / "embeddings/0/.attempt").exists()
+
+
+def test_decoding_apart_gives_the_same_embeddings(tmp_path: Path) -> None:
+    path = write_shard(tmp_path / "0.tar", striped(20)[0])
+    embed(path)
+    folder = tmp_path / "embeddings/0"
+    before = [(folder / name).read_bytes() for name in ("image.npy", "ids.parquet")]
+    (folder / ".attempt").touch()
+    embed(path)
+    assert [(folder / name).read_bytes() for name in ("image.npy", "ids.parquet")] == before
+
+
+def test_an_interrupted_shard_is_not_suspected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_shard(tmp_path / "0.tar", striped(5)[0])
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "decode_image", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        embed(path)
+    assert not (tmp_path / "embeddings/0/.attempt").exists()
