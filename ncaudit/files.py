@@ -1,13 +1,16 @@
 """The one home of files: opening paths and URLs, writing so that a crash leaves no half file."""
 
+import errno
 import hashlib
+import io
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import fsspec
@@ -16,6 +19,13 @@ from ncaudit.errors import InputError
 
 TEMPORARY_MARK = ".tmp-"
 _CHUNK_BYTES = 1 << 20
+_RETRY_WAITS_S = (1.0, 4.0)
+_FINAL_ERRORS: dict[type[OSError], int] = {
+    FileNotFoundError: errno.ENOENT,
+    PermissionError: errno.EACCES,
+    IsADirectoryError: errno.EISDIR,
+}
+T = TypeVar("T")
 
 
 def is_url(path: str) -> bool:
@@ -38,15 +48,112 @@ def refuse_shell(path: str) -> None:
 def open_read(path: str) -> IO[bytes]:
     """Open a local path or an fsspec URL for reading bytes.
 
+    What fails at a URL is tried again, see `RemoteFile`.
+
     Raises:
         InputError: For `pipe:` URLs.
         OSError: If the file cannot be opened.
     """
     refuse_shell(path)
     if is_url(path):
-        file: IO[bytes] = fsspec.open(path, "rb").open()
-        return file
+        return io.BufferedReader(RemoteFile(path), _CHUNK_BYTES)
     return Path(path).open("rb")
+
+
+class RemoteFile(io.RawIOBase):
+    """A file behind an fsspec URL whose reads outlive a short failure of the network.
+
+    When opening or reading fails, the URL is opened again where reading was, after a
+    second and after four more. What says that the file is not there or not ours to read is
+    not tried again. fsspec leaves such retries to each file system, and most have none.
+
+    Args:
+        url: fsspec URL.
+
+    Raises:
+        OSError: If it cannot be opened or read; the message holds no secrets of the URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+        self._position = 0
+        self._file: Any = None
+        self._retried(lambda: None)
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True; where a server cannot seek, what comes before is read and forgotten."""
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Read up to the length of `buffer`."""
+        data = self._retried(lambda: self._file.read(len(buffer)))
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to an offset; from the end only where the file system knows the size."""
+        if whence == os.SEEK_END:
+            self._position = self._retried(lambda: self._file.seek(offset, os.SEEK_END))
+            return self._position
+        self._position = offset + (self._position if whence == os.SEEK_CUR else 0)
+        self._retried(lambda: _move(self._file, self._position))
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._position
+
+    def close(self) -> None:
+        """Close the file behind it."""
+        if self._file is not None:
+            self._file.close()
+        super().close()
+
+    def _retried(self, act: Callable[[], T]) -> T:
+        waits_s = iter(_RETRY_WAITS_S)
+        while True:
+            try:
+                if self._file is None:
+                    self._file = fsspec.open(self._url, "rb").open()
+                    _move(self._file, self._position)
+                return act()
+            except (ImportError, ValueError):
+                raise
+            except Exception as error:  # noqa: BLE001 - file systems raise what they like
+                self._file = None
+                wait_s = next(waits_s, None)
+                if wait_s is None or isinstance(error, (*_FINAL_ERRORS,)):
+                    raise _without_secrets(error) from None
+            time.sleep(wait_s)
+
+
+def _move(file: Any, position: int) -> None:
+    if file.tell() == position:
+        return
+    try:
+        file.seek(position)
+    except (OSError, ValueError, NotImplementedError):
+        if file.tell() > position:
+            raise
+        while (left := position - file.tell()) > 0 and file.read(min(left, _CHUNK_BYTES)):
+            pass
+
+
+def _without_secrets(error: Exception) -> OSError:
+    """Return an error of the same meaning without the URL that may be in its text."""
+    for kind, number in _FINAL_ERRORS.items():
+        if isinstance(error, kind):
+            return kind(number, os.strerror(number))
+    if isinstance(error, OSError) and error.errno is not None:
+        return OSError(error.errno, os.strerror(error.errno))
+    status = getattr(error, "status", "")
+    return OSError(errno.EIO, f"{type(error).__name__} {status}".rstrip())
 
 
 def mask_secrets(path: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ncaudit.audit.checkpoint_checks import check_model
 from ncaudit.audit.model import AuditModel, FitTable
 from ncaudit.calibration.monotone import MonotoneModel
 from ncaudit.calibration.two_groups import TwoGroups
@@ -21,6 +22,17 @@ from ncaudit.matching.pairs import Pairs
 from ncaudit.types import EncoderCard, Floats
 
 FORMAT = 2
+_NOT_A_MODEL = (
+    OSError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+    RuntimeError,
+)
 _HEAD_ARRAYS = ("image_mean", "image_map", "caption_mean", "caption_map")
 _FILES = ("heads", "bank", "fit_pairs", "reference", "mscn")
 _PAIR_ARRAYS = ("image", "caption", "image_id", "caption_id")
@@ -47,7 +59,8 @@ def load_model(folder: Path) -> AuditModel:
     """Read a model folder.
 
     Raises:
-        WeightsError: If the folder is not a model of this version of the format.
+        WeightsError: If the folder is not a model of this version of the format, or its
+            arrays do not fit together or are not finite.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
@@ -61,12 +74,21 @@ def load_model(folder: Path) -> AuditModel:
             )
         arrays = {name: load_file(folder / f"{name}.safetensors") for name in _FILES}
         calibration = read_json(folder / "calibration.json")
-        return _assemble(card, arrays, calibration)
-    except (OSError, KeyError, TypeError, ValueError, RecursionError, SafetensorError) as error:
+        model = _assemble(card, arrays, calibration)
+        check_model(model)
+    except (*_NOT_A_MODEL, SafetensorError) as error:
         raise WeightsError(
-            f"{folder} does not hold a fitted model: {error}",
+            f"{folder} does not hold a fitted model: {_reason(error)}",
             hint="Make one with `ncaudit train SHARDS -o DIR`.",
         ) from error
+    return model
+
+
+def _reason(error: Exception) -> str:
+    """Return one line; what a KeyError says is only a name."""
+    if isinstance(error, KeyError):
+        return f"no {error}"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _card(model: AuditModel) -> dict[str, Any]:

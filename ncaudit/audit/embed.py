@@ -9,6 +9,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+from ncaudit.audit.free_space import warn_if_too_little
 from ncaudit.audit.stages import Stages
 from ncaudit.config import ScoreConfig
 from ncaudit.devices import resolve_device, usable_cores
@@ -36,8 +37,8 @@ from ncaudit.shards.captions import check_source
 from ncaudit.types import ShardRef
 
 log = logging.getLogger(__name__)
-_KB = 1000
-_ATTEMPT = "attempt"
+# Hidden, so that no shard can have the name.
+_ATTEMPT = ".attempt"
 _PROBE_S = 3.0
 
 
@@ -215,7 +216,9 @@ def embed_missing(
         if shard.name not in found
     ]
     if tasks:
-        stages.stage("embed", max(1, sum(task.shard.n_bytes for task in tasks) // _KB), "kB")
+        n_bytes = sum(task.shard.n_bytes for task in tasks)
+        warn_if_too_little(embedder.cache, [task.shard for task in tasks], embedder.encoder.card)
+        stages.stage("embed", n_bytes, "bytes")
     progress = _Progress(stages, sum(task.shard.n_bytes for task in tasks))
 
     def on_done(task: EmbedTask, record: Record) -> None:
@@ -279,7 +282,7 @@ def make_torch_repeatable(threads: int) -> None:
 
 
 class _Progress:
-    """Counts the bytes of shards, as they are read or when a shard is done, in kilobytes.
+    """Counts the bytes of shards, as they are read or when a shard is done, and tells them.
 
     When the first shards are done, it says how long the rest takes and what holds it up.
     """
@@ -292,10 +295,9 @@ class _Progress:
         self._has_told = False
 
     def advance(self, n_bytes: int) -> None:
-        before = self._n_bytes // _KB
         self._n_bytes += n_bytes
         self._n_of_shard += n_bytes
-        self._stages.advance(self._n_bytes // _KB - before)
+        self._stages.advance(n_bytes)
 
     def end_shard(self, n_bytes: int, n_pairs: int) -> None:
         """Count what was not heard of while the shard was read."""

@@ -17,6 +17,8 @@ _MEANINGS = {
     "unsure": Human.SILENT,
 }
 _MAX_LISTED = 10
+_MAX_SHOWN = 80
+_MAX_DIGITS = 9  # Python refuses to read very long numbers
 
 PairId: TypeAlias = tuple[str, int]  # key, caption_index
 Verdicts: TypeAlias = dict[str, dict[PairId, Human]]  # by shard
@@ -35,10 +37,12 @@ def read_verdicts(path: Path) -> Verdicts:
         verdict = str(row["verdict"]).strip()
         if verdict not in _MEANINGS:
             known = ", ".join(_MEANINGS)
-            raise ConfigError(f"{where}: unknown verdict {verdict!r}", hint=f"Known: {known}.")
-        if not str(row["caption_index"]).isdecimal():
-            raise ConfigError(f"{where}: caption_index {row['caption_index']!r} is no number")
-        pair = (str(row["key"]), int(str(row["caption_index"])))
+            shown = verdict[:_MAX_SHOWN]
+            raise ConfigError(f"{where}: unknown verdict {shown!r}", hint=f"Known: {known}.")
+        index = str(row["caption_index"])
+        if not index.isdecimal() or len(index) > _MAX_DIGITS:
+            raise ConfigError(f"{where}: caption_index {index[:_MAX_SHOWN]!r} is no number")
+        pair = (str(row["key"]), int(index))
         human = _MEANINGS[verdict]
         if verdicts.setdefault(str(row["shard"]), {}).setdefault(pair, human) != human:
             raise ConfigError(f"{where}: two verdicts about {pair[0]!r}, caption {pair[1]}")

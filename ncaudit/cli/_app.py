@@ -16,6 +16,7 @@ from ncaudit.cli.report import report
 from ncaudit.cli.review import review
 from ncaudit.cli.score import score
 from ncaudit.cli.train import train
+from ncaudit.cli.validate import validate
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,6 +31,7 @@ for command in (
     report,
     review,
     train,
+    validate,
     evaluate,
     bench,
     demo,

@@ -51,6 +51,11 @@ def say_json(value: object) -> None:
     out.out(json.dumps(value, indent=2, allow_nan=False), highlight=False)
 
 
+def say_part(text: str) -> None:
+    """Print a piece of a result for programs to stdout, without a line end."""
+    out.out(text, end="", highlight=False)
+
+
 def complain(label: str, text: str, style: str) -> None:
     """Print a line like `error: ...` to stderr; further lines of `text` follow it."""
     line = Text.assemble((f"{label}:", style), " ", escape_controls(text, keep_newlines=True))
@@ -109,7 +114,9 @@ def exit_codes(resumable: bool = True) -> Generator[None]:
 
 
 def _way_on() -> str:
-    command = shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]])  # noqa: PTH119 - a name
+    name = os.path.basename(sys.argv[0])  # noqa: PTH119 - a name
+    called = ["python", "-m", "ncaudit"] if name == "__main__.py" else [name]
+    command = shlex.join([*called, *sys.argv[1:]])
     return f"run the same command to go on: {safe(command)}"
 
 

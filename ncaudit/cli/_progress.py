@@ -9,7 +9,6 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     ProgressColumn,
     Task,
@@ -22,6 +21,7 @@ from rich.text import Text
 from ncaudit.cli._console import err, safe
 
 LINE_EVERY_S = 5.0
+_MB = 1e6
 
 
 class StageProgress(Protocol):
@@ -33,7 +33,7 @@ class StageProgress(Protocol):
         Args:
             name: What is done now.
             total: Number of units, or None if it is not known yet.
-            unit: Plural noun of what is counted.
+            unit: Plural noun of what is counted; "bytes" are shown as MB.
         """
         ...
 
@@ -43,15 +43,17 @@ class StageProgress(Protocol):
 
 
 @contextmanager
-def progress(quiet: bool = False) -> Generator[StageProgress]:
+def progress(quiet: bool = False, *, may_move: bool = True) -> Generator[StageProgress]:
     """Show progress on stderr until the block ends.
 
     Args:
         quiet: Show nothing.
+        may_move: Whether a terminal may get a line that moves; not where results are printed
+            meanwhile.
     """
     if quiet:
         yield _Silent()
-    elif err.is_terminal:
+    elif may_move and err.is_terminal:
         with _live(err) as live:
             shown = _Live(live)
             yield shown
@@ -105,9 +107,9 @@ class PlainProgress:
 
     def _print(self, end: str) -> None:
         seconds = time.monotonic() - self._started
-        of = f"/{self._total:,}" if self._total is not None else ""
+        amount = _amount(self._n_done, self._total, self._unit)
         rate = _rate(self._n_done, seconds, self._unit)
-        counted = f"{self._n_done:,}{of} {self._unit}, {rate}, " if self._n_done else ""
+        counted = f"{amount}, {rate}, " if self._n_done else ""
         line = f"{safe(self._name)}: {counted}{end}"
         self._console.print(Text(line), soft_wrap=True)
 
@@ -144,6 +146,11 @@ class _Live:
             self._live.stop_task(self._task)
 
 
+class _AmountColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(_amount(task.completed, task.total, str(task.fields["unit"])))
+
+
 class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         return Text(_rate(task.completed, task.elapsed or 0.0, str(task.fields["unit"])))
@@ -153,7 +160,7 @@ def _live(console: Console) -> Progress:
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
+        _AmountColumn(),
         _RateColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
         console=console,
@@ -161,8 +168,24 @@ def _live(console: Console) -> Progress:
     )
 
 
+def _amount(n_done: float, total: float | None, unit: str) -> str:
+    done, name = _counted(n_done, unit)
+    of = f"/{_counted(total, unit)[0]}" if total is not None else ""
+    return f"{done}{of} {name}"
+
+
 def _rate(n_done: float, seconds: float, unit: str) -> str:
-    return f"{n_done / seconds:,.0f} {unit}/s" if seconds > 0 else f"- {unit}/s"
+    if seconds <= 0:
+        return f"- {_counted(0, unit)[1]}/s"
+    done, name = _counted(n_done / seconds, unit)
+    return f"{done} {name}/s"
+
+
+def _counted(n: float, unit: str) -> tuple[str, str]:
+    """Return a number of units, and what to call them."""
+    if unit == "bytes":
+        return f"{n / _MB:,.1f}", "MB"
+    return f"{n:,.0f}", unit
 
 
 def _left(total: int | None, n_done: int, seconds: float) -> str:

@@ -1,8 +1,11 @@
 """ncaudit doctor."""
 
 import platform
+import resource
+import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from ncaudit import __version__
 from ncaudit.cli._console import exit_codes, say, say_json, show_table
@@ -31,12 +34,13 @@ _PACKAGES = (
 
 
 def doctor(json: JsonOption = False) -> None:
-    """Show versions, devices, encoders and the state of their weights. Writes nothing."""
+    """Show versions, devices, encoders, weights and the state of the system. Writes nothing."""
     with exit_codes(resumable=False):
         sections = {
             "versions": _versions(),
             "device": _checked(_device),
             "encoders": _checked(_encoders),
+            "system": _checked(_system),
         }
         if json:
             say_json(sections)
@@ -82,6 +86,37 @@ def _weights(name: str) -> str:
 
     found = _checked(load)
     return str(found.get("state") or found["error"])
+
+
+def _system() -> Mapping[str, object]:
+    from ncaudit.audit.free_space import free_bytes
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    shared = Path("/dev/shm")  # noqa: S108 - looked at, not written to
+    return {
+        "free space here": _gigabytes(free_bytes(Path.cwd())),
+        "open files": f"{soft:,} of {hard:,}",
+        "shared memory": _gigabytes(free_bytes(shared)) if shared.exists() else "none",
+        "worker process": _worker(),
+    }
+
+
+def _worker() -> str:
+    """Start a worker process as runs do."""
+    from ncaudit.shards.quarantine import DecoderStartError, DecodeTask, IsolatedDecoder
+    from ncaudit.types import Fit, Preprocess
+
+    began = time.monotonic()
+    try:
+        with IsolatedDecoder(DecodeTask(preprocess=Preprocess(1, Fit.CROP))) as decoder:
+            decoder.start()
+    except DecoderStartError as error:
+        return f"does not start: {error}"
+    return f"starts in {time.monotonic() - began:.1f} s"
+
+
+def _gigabytes(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:.1f} GB"
 
 
 def _checked(check: Callable[[], Mapping[str, object]]) -> Mapping[str, object]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ncaudit.files import atomic_path, digest_file, read_json, write_json
+from ncaudit.files import atomic_path, digest_file, mask_secrets, read_json, write_json
 from ncaudit.types import Floats, Ints, ShardRef, ShardTally, Status
 
 IDS_COLUMNS = (
@@ -114,7 +114,7 @@ def write_embeddings(
     table = pa.table({name: ids[name] for name in IDS_COLUMNS}, schema=_ids_schema())
     with atomic_path(folder / "ids.parquet") as temporary:
         pq.write_table(table, temporary, compression="zstd")
-    write_json(folder / _MARKER, asdict(about))
+    write_json(folder / _MARKER, asdict(about) | {"path": mask_secrets(about.path)})
 
 
 def find_embeddings(folder: Path, shard: ShardRef, key: str) -> CachedShard | None:
@@ -135,7 +135,8 @@ def find_embeddings(folder: Path, shard: ShardRef, key: str) -> CachedShard | No
     if found is None or found.key != key or not found.sha256 or found.n_bytes != shard.n_bytes:
         return None
     # Where a server tells no time, only the content does.
-    if (found.path, found.modified) == (shard.path, shard.modified) and shard.modified:
+    is_there = found.path == mask_secrets(shard.path)
+    if is_there and found.modified == shard.modified and shard.modified:
         return found
     if digest_file(shard.path) != found.sha256:
         return None

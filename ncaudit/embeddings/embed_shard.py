@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,8 +22,9 @@ from ncaudit.embeddings.step_clock import StepClock
 from ncaudit.encoders import encoder_card_digest
 from ncaudit.encoders.base import Encoder
 from ncaudit.files import digest_json
-from ncaudit.shards.captions import pairs_of, sample_fields
-from ncaudit.shards.decode import Decoded, ImageRejectedError, decode_image
+from ncaudit.shards.captions import sample_fields
+from ncaudit.shards.decode import Decoded, decode_image
+from ncaudit.shards.examine import examine_sample
 from ncaudit.shards.quarantine import DecodeTask, IsolatedDecoder
 from ncaudit.shards.read import image_of, read_samples
 from ncaudit.shards.samples import PairText, Sample, ShardDefect
@@ -80,15 +82,13 @@ _BLANK = ("key", "caption", "uid", "url", "image_digest")
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """One sample with its captions and, once decoded, its image or why it has none."""
+    """One sample with its captions and, unless that was rejected, its image."""
 
     sample: Sample
     pairs: list[PairText]
     fields: dict[str, str]
     digest: str
     decoded: Decoded | None
-    reject: Status | None
-    detail: str
 
 
 def embedding_key(card: EncoderCard, captions: str) -> str:
@@ -108,7 +108,8 @@ def embed_shard(
 ) -> CachedShard:
     """Embed every readable pair of a shard and write its cache folder.
 
-    A shard that cannot be read at all gets one row that says so.
+    A shard that cannot be read at all gets one row that says so. One that ended a process
+    before is decoded in a process of its own, where an image that does so again is found.
 
     Args:
         shard: The shard to read.
@@ -195,9 +196,9 @@ class _Steps:
 def _decoder(preprocess: Preprocess, options: EmbedOptions) -> Generator[Decode]:
     """Yield what decodes an image: here, or in a process that may die."""
     if not options.isolated:
-        yield lambda data: decode_image(data, preprocess)
+        yield partial(decode_image, preprocess=preprocess)
         return
-    with IsolatedDecoder(DecodeTask(preprocess=preprocess)) as decode:
+    with IsolatedDecoder(DecodeTask(preprocess=preprocess, decode=decode_image)) as decode:
         yield decode
 
 
@@ -244,18 +245,10 @@ def _batches(reads: Iterator[_Read], options: EmbedOptions) -> Iterator[list[_Re
 
 
 def _read(sample: Sample, decode: Decode, captions: str) -> _Read:
-    pairs, fields = pairs_of(sample, captions), sample_fields(sample)
     found = image_of(sample)
     digest = hashlib.sha256(found[1]).hexdigest()[:16] if found else ""
-    decoded, reject, detail = None, sample.reject, sample.detail
-    if reject is None and found is None:
-        reject, detail = Status.IMAGE_MISSING, f"members: {', '.join(sorted(sample.members))}"
-    if reject is None and found is not None and any(pair.reject is None for pair in pairs):
-        try:
-            decoded = decode(found[1])
-        except ImageRejectedError as error:
-            reject, detail = error.status, error.detail
-    return _Read(sample, pairs, fields, digest, decoded, reject, detail)
+    examined = examine_sample(sample, captions, decode)
+    return _Read(sample, examined.pairs, sample_fields(sample), digest, examined.decoded)
 
 
 def _take_batch(batch: list[_Read], encoder: Encoder, rows: _Rows) -> Floats:
@@ -281,7 +274,7 @@ def _take_batch(batch: list[_Read], encoder: Encoder, rows: _Rows) -> Floats:
 
 def _add_pair(rows: _Rows, read: _Read, pair: PairText, image: int) -> None:
     """Append the row of a pair; `image` is -1 if its image has no valid embedding."""
-    status, detail = read.reject or pair.reject, read.detail if read.reject else pair.detail
+    status, detail = pair.reject, pair.detail
     if status is None and image < 0:
         status, detail = Status.EMBEDDING_INVALID, "image embedding is zero or not finite"
     row = -1

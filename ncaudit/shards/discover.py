@@ -64,8 +64,18 @@ def _resolve(pattern: str) -> _Found:
         return _look_up(pattern)
     except FileNotFoundError:
         raise InputError(f"{shown} does not exist", hint=_HINT) from None
+    except InputError:
+        raise
     except (OSError, ImportError, ValueError) as error:
-        raise InputError(f"{shown} cannot be looked up: {error}") from error
+        why = str(error).replace(pattern, shown)
+        raise InputError(f"{shown} cannot be looked up: {why}") from error
+    except Exception as error:
+        # A file system's own error, with all of the URL in its text: 401, 403 and the like.
+        if not is_url(pattern):
+            raise
+        why = f"{type(error).__name__} {getattr(error, 'status', '')}".rstrip()
+        hint = "Check the address, the network and the credentials."
+        raise InputError(f"{shown} cannot be looked up: {why}", hint=hint) from None
 
 
 def _resolve_all(patterns: Iterable[str]) -> _Found:
@@ -175,7 +185,7 @@ def _modified(path: str, info: dict[str, Any]) -> str:
 
 def _names(paths: Sequence[str]) -> list[str]:
     """Return each path under the longest common folder, without its tar suffix."""
-    parts = [path.split("/") for path in paths]
+    parts = [_without_query(path).split("/") for path in paths]
     folders = [path_parts[:-1] for path_parts in parts]
     shared = zip(*folders, strict=False)
     n_common = next(
@@ -190,6 +200,11 @@ def _names(paths: Sequence[str]) -> list[str]:
             raise InputError(f"{both} would both be called {name!r}")
         names[name] = path
     return list(names)
+
+
+def _without_query(path: str) -> str:
+    # The query of a signed URL is a secret, and names become files and cells.
+    return mask_secrets(path) if path.startswith(("http://", "https://")) else path
 
 
 def _stem(name: str, path: str) -> str:

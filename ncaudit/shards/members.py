@@ -12,6 +12,7 @@ from ncaudit.shards.stream import PIECE_BYTES, TarStream
 from ncaudit.types import Status
 
 MAX_EXTENSION_BYTES = 1 << 20
+_MAX_MEMBER_BYTES = 1 << 60  # a pax header can name a size of thousands of digits
 _BLOCK = tarfile.BLOCKSIZE
 _PAX_LOCAL = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
 _EXTENSIONS = (*_PAX_LOCAL, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
@@ -179,8 +180,8 @@ def _member(
 ) -> Member:
     header.name = extension.name or header.name
     header.size = header.size if extension.n_bytes is None else extension.n_bytes
-    if header.size < 0:
-        raise _damage(stream, f"a member of negative size at byte {start}")
+    if not 0 <= header.size <= _MAX_MEMBER_BYTES:
+        raise _damage(stream, f"a member of impossible size at byte {start}")
     # As tarfile does: links, folders and devices have no content whatever their size says.
     has_content = header.isreg() or header.type not in tarfile.SUPPORTED_TYPES
     n_padded = -(-header.size // _BLOCK) * _BLOCK if has_content else 0

@@ -120,6 +120,16 @@ class IsolatedDecoder:
                     why = str(died)
         raise ImageRejectedError(Status.DECODER_CRASH, why)
 
+    def start(self) -> None:
+        """Start the process now instead of with the first image.
+
+        Raises:
+            DecoderStartError: If it does not start.
+        """
+        with self._turn:
+            if self._pipe is None:
+                self._start()
+
     def close(self) -> None:
         """End the process; the next image would start another."""
         with self._turn:

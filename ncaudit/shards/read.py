@@ -146,6 +146,7 @@ class _Grouper:
             stop=min(group.stop, cut_at),
             reject=group.reject,
             detail=group.detail,
+            others=tuple(printable(name) for name in sorted(group.suffixes - {*group.members})),
         )
 
     def _open(self, key: str, member: Member) -> _Group:

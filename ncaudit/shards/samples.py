@@ -19,6 +19,7 @@ class Sample:
         stop: Offset just after the last member's padded content.
         reject: Why the sample as a whole cannot be scored, or None.
         detail: One line for people, saying more than `reject`.
+        others: Suffixes of the members that are not held, as far as they are printable.
     """
 
     index: int
@@ -28,6 +29,7 @@ class Sample:
     stop: int
     reject: Status | None = None
     detail: str = ""
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

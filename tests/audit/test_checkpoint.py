@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -157,3 +158,96 @@ def test_a_calibration_of_ragged_knots_is_no_model(copy: Path) -> None:
     (copy / "calibration.json").write_text(json.dumps(stored))
     with pytest.raises(WeightsError):
         load_model(copy)
+
+
+def with_array(copy: Path, file: str, name: str, change: Callable[[Any], Any]) -> Path:
+    from safetensors.numpy import load_file, save_file
+
+    arrays = load_file(copy / file)
+    changed_array = np.ascontiguousarray(change(arrays[name].copy()))
+    save_file(arrays | {name: changed_array}, copy / file)
+    return copy
+
+
+def poisoned(values: Any) -> Any:
+    values.flat[0] = np.nan
+    return values
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "change", "message"),
+    [
+        ("heads", "image_map.0", poisoned, "the image map of head 0 are not finite"),
+        ("heads", "caption_mean.1", poisoned, "the caption mean of head 1 are not finite"),
+        ("heads", "image_map.0", lambda array: array[:-1], r"the image map of head 0 have shape"),
+        (
+            "heads",
+            "image_map.1",
+            lambda array: array[:, :-1],
+            "the image map of head 1 have shape",
+        ),
+        ("heads", "caption_mean.0", lambda array: array[None], "the caption mean of head 0 have"),
+        ("heads", "image_mean.0", lambda array: array.astype(int), "the type of the image mean"),
+        ("bank", "image", poisoned, "the images of the banks are not finite"),
+        ("bank", "caption", lambda array: array[:, 1:], "the captions of the banks have shape"),
+        ("bank", "image_id", lambda array: array.astype(np.int64), "the identities of the banks"),
+        ("fit_pairs", "column.p_mismatch", lambda array: array + 2, "the column p_mismatch"),
+        ("fit_pairs", "column.similarity", lambda array: array / 0, "the column similarity"),
+        ("fit_pairs", "caption_id", lambda array: array[1:], "the identities of the fit pairs"),
+        ("fit_pairs", "contributions", lambda array: array[:, 1:], "the contributions have shape"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_arrays_that_cannot_score_are_refused_by_name(
+    copy: Path, file: str, name: str, change: Callable[[Any], Any], message: str
+) -> None:
+    folder = with_array(copy, f"{file}.safetensors", name, change)
+    with pytest.raises(WeightsError, match=message):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("share", 1.5),
+        ("bias", float("nan")),
+        ("scale", [0.0]),
+        ("slopes", [[-1.0] * 7]),
+        ("knots", []),
+        ("centre", ["a"]),
+        ("names", []),
+    ],
+)
+def test_a_calibration_that_cannot_be_right_is_refused(copy: Path, name: str, value: Any) -> None:
+    stored = json.loads((copy / "calibration.json").read_text())
+    stored[0][name] = value
+    (copy / "calibration.json").write_text(json.dumps(stored))
+    with pytest.raises(WeightsError, match="does not hold a fitted model"):
+        load_model(copy)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"temperature": 0},
+        {"temperature": "hot"},
+        {"n_heads": 0},
+        {"config": {}},
+        {"config": {"heads": {"floor": 3}}},
+        {"bank": {"repeats": 1, "size": 7, "energy_size": 3}},
+        {"encoder": {}},
+        {"encoder": None},
+    ],
+)
+def test_a_card_that_cannot_be_right_is_refused(copy: Path, change: dict[str, object]) -> None:
+    with pytest.raises(WeightsError, match="does not hold a fitted model"):
+        load_model(changed(copy, lambda stored: stored.update(change)))
+
+
+def test_a_pickle_in_the_place_of_the_heads_is_not_loaded(copy: Path, tmp_path: Path) -> None:
+    trace = tmp_path / "it ran"
+    pickle = f"cos\nsystem\n(S'touch {trace}'\ntR.".encode()
+    (copy / "heads.safetensors").write_bytes(pickle)
+    with pytest.raises(WeightsError):
+        load_model(copy)
+    assert not trace.exists()

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from ncaudit.audit.decide import Human
 from ncaudit.audit.verdicts import PairId, match_verdicts, read_verdicts
@@ -36,6 +37,7 @@ def test_rematch_accepts_the_proposal_and_unsure_says_nothing(tmp_path: Path) ->
         ("", "no column shard, key, caption_index, verdict"),
         (f"{HEADER}0,a,0,bad\n", "line 2: unknown verdict 'bad'"),
         (f"{HEADER}0,a,first,match\n", "line 2: caption_index 'first' is no number"),
+        (f"{HEADER}0,a,{'9' * 5000},match\n", "line 2: caption_index '9{80}' is no number"),
         (f"{HEADER}0,a\n", "line 2: unknown verdict 'None'"),
         (f"{HEADER}0,a,0,match\n0,a,0,mismatch\n", "line 3: two verdicts about 'a', caption 0"),
     ],
@@ -74,3 +76,25 @@ def test_unknown_pairs_are_all_listed() -> None:
         "  0,z\\x1b,0",
         "  gone,a,0",
     ]
+
+
+cells = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
+    ["match", "mismatch", "0", "1", '"', ",", "\n", "\0", "\ufeff", "9" * 30]
+)
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.lists(cells, max_size=5).map(",".join), max_size=5) | st.binary(max_size=60))
+def test_any_file_is_read_or_refused(tmp_path: Path, content: list[str] | bytes) -> None:
+    path = tmp_path / "any.csv"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        path.write_text(HEADER + "\n".join(content), encoding="utf-8")
+    try:
+        found = read_verdicts(path)
+    except ConfigError:
+        return
+    assert all(index >= 0 for pairs in found.values() for _, index in pairs)

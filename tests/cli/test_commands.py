@@ -138,4 +138,7 @@ def test_doctor_reports_and_does_not_crash() -> None:
     assert report["versions"]["ncaudit"] == __version__
     assert report["device"]["n_cores"] >= 1
     assert "bundled" in report["encoders"]
+    assert report["system"]["worker process"].startswith("starts in ")
+    assert report["system"]["free space here"].endswith(" GB")
+    assert set(report["system"]) >= {"open files", "shared memory"}
     assert ncaudit("doctor").exit_code == 0

@@ -72,6 +72,23 @@ def test_an_interruption_says_how_to_go_on(
     )
 
 
+def test_an_interruption_of_the_module_names_the_module(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["/lib/ncaudit/__main__.py", "score", "x"])
+    assert code_of(KeyboardInterrupt()) == 130
+    assert capsys.readouterr().err.endswith("to go on: python -m ncaudit score x\n")
+
+
+def test_bytes_are_shown_as_megabytes() -> None:
+    lines = io.StringIO()
+    plain = PlainProgress(Console(file=lines, width=200), every_s=0)
+    plain.stage("embed", 3_000_000, "bytes")
+    plain.advance(1_500_000)
+    assert lines.getvalue().startswith("embed: 1.5/3.0 MB, ")
+    assert " MB/s, " in lines.getvalue()
+
+
 def test_a_bug_keeps_its_traceback_without_locals(capsys: pytest.CaptureFixture[str]) -> None:
     secret = "s3cr3t" + str(os.getpid())
     assert code_of(ZeroDivisionError(f"\x1b[31m{len(secret)}")) == 1

@@ -88,7 +88,7 @@ def test_every_file_of_the_code_that_is_named_exists(page: Path) -> None:
 
 def test_operations_explain_every_status() -> None:
     text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
-    table = text.partition("## Reject reasons")[2].partition("## Limits")[0]
+    table = text.partition("## Reject reasons")[2].partition("## Faults")[0]
     listed = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
     assert sorted(listed) == sorted(str(status) for status in Status)
 

@@ -12,7 +12,8 @@ from ncaudit.embeddings.embed_shard import EmbedOptions, embed_shard
 from ncaudit.embeddings.step_clock import StepClock
 from ncaudit.shards.discover import discover_shards
 from ncaudit.types import EncoderCard, Floats, Pixels, Preprocess
-from tests.support.shards import json_bytes, write_shard
+from tests.support.crashing_decoder import crash_on_small
+from tests.support.shards import jpeg, json_bytes, write_shard
 from tests.support.toy_encoder import COLOURS, ToyEncoder, describe, striped, stripes
 
 TOY = ToyEncoder(aligned=True)
@@ -207,3 +208,23 @@ def test_bytes_are_counted_to_the_end_of_the_shard(tmp_path: Path) -> None:
     seen: list[int] = []
     embed_shard(shard, tmp_path / "e", TOY, EmbedOptions(), seen.append)
     assert sum(seen) == shard.n_bytes
+
+
+def with_a_crash(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write a shard in which picture 2 of 5 kills the decoder."""
+    monkeypatch.setattr(module, "decode_image", crash_on_small)
+    samples = [
+        (f"{i}", {"jpg": jpeg("red", (5 if i == 2 else 24, 24)), "txt": b"red left"})
+        for i in range(5)
+    ]
+    return write_shard(folder / "0.tar", samples)
+
+
+def test_an_image_that_kills_the_decoder_is_found_where_images_are_decoded_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = with_a_crash(tmp_path, monkeypatch)
+    cached, ids, read = embed(path, EmbedOptions(isolated=True))
+    assert cached.tally.rejects == {"decoder_crash": 1}
+    assert (cached.tally.n_scored, len(read), len(cached.sha256)) == (4, 4, 64)
+    assert ids["detail"][2] == "the decoder was killed by SIGSEGV"

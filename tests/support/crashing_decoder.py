@@ -6,7 +6,13 @@ import time
 
 import numpy as np
 
-from ncaudit.shards.decode import Decoded, DecodeLimits, ImageRejectedError, decode_image
+from ncaudit.shards.decode import (
+    DEFAULT_DECODE_LIMITS,
+    Decoded,
+    DecodeLimits,
+    ImageRejectedError,
+    decode_image,
+)
 from ncaudit.types import Preprocess, Status
 
 CRASHES = {
@@ -36,7 +42,9 @@ def crash_on_the_third(data: bytes, preprocess: Preprocess, limits: DecodeLimits
     return crash_if_told(data, preprocess, limits)
 
 
-def crash_on_small(data: bytes, preprocess: Preprocess, limits: DecodeLimits) -> Decoded:
+def crash_on_small(
+    data: bytes, preprocess: Preprocess, limits: DecodeLimits = DEFAULT_DECODE_LIMITS
+) -> Decoded:
     """Decode, but crash if the picture is 5 px wide."""
     decoded = decode_image(data, preprocess, limits)
     if decoded.width == 5:
