@@ -17,7 +17,7 @@ from tests.support.shards import write_shard
 from tests.support.toy_encoder import COLOURS, describe, stripes
 
 pytestmark = pytest.mark.slow
-FIT = FitConfig(heads=HeadsConfig(epochs=1))
+FIT = FitConfig(heads=HeadsConfig(pieces=(1,)))
 N_SHARDS, N_PAIRS, NOISE = 3, 160, 0.25
 
 
