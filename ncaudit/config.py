@@ -262,6 +262,8 @@ class ScoreConfig:
         encoder: `bundled` or `MODEL/PRETRAINED` of open_clip.
         captions: Where captions are: `auto`, `txt` or `json:FIELD`.
         model: Folder of a fitted model to use instead of fitting, or None.
+        trusted: Shards of pairs known to be matched, for MSCN.
+        verdicts: File of people's verdicts to calibrate on, or None.
         seed: Root of every random draw.
         device: `auto`, `cpu` or `cuda`.
         batch_size: Images or captions in one forward pass.
@@ -273,6 +275,8 @@ class ScoreConfig:
     encoder: str = "bundled"
     captions: str = "auto"
     model: str | None = None
+    trusted: tuple[str, ...] = ()
+    verdicts: str | None = None
     seed: int = 0
     device: str = "auto"
     batch_size: int = 64

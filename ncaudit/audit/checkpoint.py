@@ -6,10 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from ncaudit.audit.calibration_json import (
+    labelled_json,
+    labelled_of,
+    two_groups_json,
+    two_groups_of,
+)
 from ncaudit.audit.checkpoint_checks import check_model
 from ncaudit.audit.model import AuditModel, FitTable
-from ncaudit.calibration.monotone import MonotoneModel
-from ncaudit.calibration.two_groups import TwoGroups
 from ncaudit.errors import WeightsError
 from ncaudit.files import atomic_folder, read_json, write_json
 from ncaudit.matching.bank import ReferenceBank
@@ -51,7 +55,13 @@ def save_model(model: AuditModel, folder: Path) -> None:
         save_file(_table_arrays(model.table), temporary / "fit_pairs.safetensors")
         save_file(_reference_arrays(model.reference), temporary / "reference.safetensors")
         save_file(_matcher_arrays(model.matchers), temporary / "mscn.safetensors")
-        write_json(temporary / "calibration.json", [_calibration(each) for each in model.outside])
+        write_json(
+            temporary / "calibration.json",
+            {
+                "outside": [two_groups_json(each) for each in model.outside],
+                "labelled": labelled_json(model.labelled),
+            },
+        )
         write_json(temporary / "card.json", _card(model))
 
 
@@ -115,7 +125,7 @@ def _card(model: AuditModel) -> dict[str, Any]:
 
 
 def _assemble(
-    card: dict[str, Any], arrays: dict[str, dict[str, Any]], calibration: list[dict[str, Any]]
+    card: dict[str, Any], arrays: dict[str, dict[str, Any]], calibration: dict[str, Any]
 ) -> AuditModel:
     heads, bank, table = arrays["heads"], arrays["bank"], arrays["fit_pairs"]
     return AuditModel(
@@ -131,7 +141,8 @@ def _assemble(
         matchers=_matchers(arrays["mscn"], card["matchers"]),
         mixture=_mixture(card["mixture"]),
         deciding=tuple(card["deciding"]),
-        outside=tuple(_two_groups(each) for each in calibration),
+        outside=tuple(two_groups_of(each) for each in calibration["outside"]),
+        labelled=labelled_of(calibration["labelled"]),
         table=FitTable(
             table["image_id"],
             table["caption_id"],
@@ -201,28 +212,6 @@ def _table_arrays(table: FitTable) -> dict[str, Any]:
         "contributions": _plain(table.contributions),
         "history": _plain(table.history),
     }
-
-
-def _calibration(fit: TwoGroups) -> dict[str, Any]:
-    return {
-        "names": list(fit.names),
-        "centre": fit.centre.tolist(),
-        "scale": fit.scale.tolist(),
-        "knots": fit.model.knots.tolist(),
-        "slopes": fit.model.slopes.tolist(),
-        "bias": fit.model.bias,
-        "share": fit.share,
-    }
-
-
-def _two_groups(stored: dict[str, Any]) -> TwoGroups:
-    return TwoGroups(
-        names=tuple(stored["names"]),
-        centre=np.array(stored["centre"]),
-        scale=np.array(stored["scale"]),
-        model=MonotoneModel(np.array(stored["knots"]), np.array(stored["slopes"]), stored["bias"]),
-        share=stored["share"],
-    )
 
 
 def _plain(values: Floats) -> Floats:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ncaudit.audit.model import AuditModel, FitTable
+from ncaudit.calibration.labelled import LabelledCalibration
 from ncaudit.calibration.two_groups import TwoGroups
 from ncaudit.matching.bank import ReferenceBank
 from ncaudit.matching.heads import Heads
@@ -33,6 +34,8 @@ def check_model(model: AuditModel) -> None:
     _check_table(model.table, len(model.deciding))
     for calibration in model.outside:
         _check_calibration(calibration)
+    if model.labelled is not None:
+        _check_labelled(model.labelled, len(model.outside[0].names))
     _check_meta(model, width)
     if model.reference is not None:
         _check_reference(model.reference, model.encoder)
@@ -105,6 +108,20 @@ def _check_calibration(found: TwoGroups) -> None:
     _require(bool((found.model.slopes >= 0).all()), "the slopes of the calibration")
     _require(bool(np.isfinite(found.model.bias)), "the bias of the calibration")
     _require(0 < found.share < 1, "the share of the calibration")
+
+
+def _check_labelled(found: LabelledCalibration, n_signals: int) -> None:
+    scores = found.columns.signals
+    width = 1 if scores is None else n_signals + 1
+    for model in found.models:
+        _check_floats(model.slopes, (width,), "the slopes of the verdicts' calibration")
+        _require(bool((model.slopes >= 0).all()), "the slopes of the verdicts' calibration")
+        _require(bool(np.isfinite(model.offset)), "the offset of the verdicts' calibration")
+    if scores is not None:
+        _require(len(scores.knots) == len(scores.scores) == n_signals, "the verdicts' knots")
+        for knots, at in zip(scores.knots, scores.scores, strict=True):
+            _check_floats(knots, at.shape, "the knots of the verdicts' calibration")
+            _check_floats(at, knots.shape, "the scores of the verdicts' calibration")
 
 
 def _check_floats(values: Floats, shape: tuple[int, ...], what: str) -> None:

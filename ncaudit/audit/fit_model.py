@@ -1,12 +1,17 @@
 """Fitting the audit model: plant, cross-fit, take part, calibrate, check."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
 from ncaudit.audit.evidence import Trained, held_out_evidence, trained_evidence
+from ncaudit.audit.judged import NOTHING, Judged, Known
 from ncaudit.audit.model import AuditModel, FitTable, signal_columns, sorted_table
+from ncaudit.audit.recalibrate import Signals, recalibrate, said_by_people
 from ncaudit.audit.self_check import check_itself, thinned
+from ncaudit.calibration.separability import check_separability
 from ncaudit.calibration.two_groups import (
     Evidence,
     TwoGroups,
@@ -32,7 +37,6 @@ from ncaudit.types import EncoderCard, Floats, Ints
 
 _N_RESAMPLES = 8
 _MAX_ROWS = 20_000  # evidence rows a calibration is fitted on; more change nothing
-_LEAST_CHECK_AUROC = 0.7
 _LEAST_PLANTED = 500  # over all runs, where there are few pairs
 _MOST_PLANTED = 0.8  # share of the pairs, over all runs
 
@@ -43,7 +47,7 @@ def fit_model(
     card: EncoderCard,
     *,
     seed: int,
-    trusted: Pairs | None = None,
+    known: Known = NOTHING,
     on_step: Callable[[int], None] | None = None,
 ) -> AuditModel:
     """Fit heads and calibration on pairs of which some are mismatched.
@@ -53,7 +57,7 @@ def fit_model(
         config: Folds, training, banks, planted share.
         card: Encoder of the embeddings.
         seed: Root of every draw.
-        trusted: Pairs known to be matched, for MSCN; None to let it choose its own.
+        known: Pairs that people vouched for, and their verdicts.
         on_step: Called with 1 after each of `n_fit_steps(config)` steps.
 
     Returns:
@@ -66,8 +70,8 @@ def fit_model(
     """
     if len(pairs) < config.min_pairs:
         return _start_only(pairs, config, card, seed=seed)
-    trained = train(pairs, config, card, seed=seed, trusted=trusted, on_step=on_step)
-    model = calibrate(trained, config, card, seed=seed)
+    trained = train(pairs, config, card, seed=seed, known=known, on_step=on_step)
+    model = calibrate(trained, config, card, seed=seed, judged=known.judged)
     if on_step:
         on_step(1)
     return model
@@ -84,7 +88,7 @@ def train(
     card: EncoderCard,
     *,
     seed: int,
-    trusted: Pairs | None = None,
+    known: Known = NOTHING,
     on_step: Callable[[int], None] | None = None,
 ) -> Trained:
     """Train heads and networks and gather all signals; the slow half of `fit_model`.
@@ -101,8 +105,8 @@ def train(
             hint="Look at the embeddings: are most images or captions the same?",
         ) from error
     similarity = crossed.held_out.similarity
-    match = crossed.held_out.match_probability[: len(pairs)]
-    meta = fit_meta(fit_set, crossed.heads, match, config.meta, given=trusted, seed=seed)
+    match = _after_verdicts(crossed.held_out.match_probability[: len(pairs)], pairs, known.judged)
+    meta = fit_meta(fit_set, crossed.heads, match, config.meta, given=known.trusted, seed=seed)
     if on_step:
         on_step(1)
     reference = draw_reference(
@@ -125,6 +129,7 @@ def calibrate(
     *,
     seed: int,
     names: Sequence[str] | None = None,
+    judged: Judged | None = None,
 ) -> AuditModel:
     """Turn signals into probabilities; the quick half of `fit_model`.
 
@@ -134,13 +139,26 @@ def calibrate(
         card: Encoder of the embeddings.
         seed: Root of every draw.
         names: Signals that decide; None for `deciding_names`.
+        judged: People's verdicts, or None.
     """
     fit_set = trained.fit_set
     names = names or deciding_names(trained, config)
-    inside = trained_evidence(trained, names)
+    inside, outside = trained_evidence(trained, names), held_out_evidence(trained, names)
     group = group_rows(fit_set.pairs.image_id)
-    fits = _fits(inside, group, seed)
-    columns = _columns(trained, inside, fits)
+    fits, outside_fits = _fits(inside, group, seed), _fits(outside, group, seed)
+    columns, summary = _columns(trained, inside, fits), _summary(trained, inside, fits, seed)
+    labelled = None
+    if judged is not None:
+        n = len(fit_set.pairs)
+        changed = recalibrate(
+            judged,
+            fit_set.pairs,
+            Signals(_mean_by_pair(inside.pair, inside.observed, n), columns["p_mismatch"]),
+            Signals(outside.observed, outside_fits[0].p_mismatch(outside.observed)),
+            seed=seed,
+        )
+        columns |= changed.columns
+        labelled, summary = changed.outside, said_by_people(summary, changed)
     contributions = _mean_by_pair(
         inside.pair, fits[0].contributions(inside.observed), len(fit_set.pairs)
     )
@@ -155,13 +173,24 @@ def calibrate(
         matchers=trained.meta.matchers,
         mixture=trained.meta.mixture,
         deciding=inside.names,
-        outside=tuple(_fits(held_out_evidence(trained, names), group, seed)),
+        outside=tuple(outside_fits),
+        labelled=labelled,
         table=sorted_table(
             fit_set.pairs, columns, contributions - np.median(contributions, axis=0), history.T
         ),
-        summary=_summary(trained, inside, fits, seed),
+        summary=summary,
         config=as_plain(config),
     )
+
+
+def _after_verdicts(match: Floats, pairs: Pairs, judged: Judged | None) -> Floats:
+    """Put pairs that people call matched before all others, and mismatches behind them."""
+    if judged is None:
+        return match
+    rows = judged.rows_in(pairs)
+    ranked = match.copy()
+    ranked[rows[rows >= 0]] = np.where(judged.is_mismatch[rows >= 0], -1.0, 2.0)
+    return ranked
 
 
 def deciding_names(trained: Trained, config: FitConfig) -> tuple[str, ...]:
@@ -232,20 +261,24 @@ def _mean_by_pair(pair: Ints, values: Floats, n: int) -> Floats:
 
 def _summary(
     trained: Trained, inside: Evidence, fits: list[TwoGroups], seed: int
-) -> dict[str, object]:
+) -> dict[str, Any]:
     share = share_interval(fits[0], fits[1:])
     check = check_itself(inside, n_rows=_MAX_ROWS // 2, seed=seed)
-    separable = float(check["auroc"]) >= _LEAST_CHECK_AUROC  # type: ignore[arg-type]
+    found = check_separability(
+        fits[0].p_mismatch(inside.observed),
+        inside.pair,
+        fits[0].p_mismatch(inside.planted),
+        self_check_auroc=float(np.clip(check.auroc, 0.0, 1.0)),
+    )
     crossed = trained.crossed
     return {
         "estimated_noise_rate": share.estimate,
         "noise_rate_low": share.low,
         "noise_rate_high": share.high,
-        "self_check": check,
-        "separable": separable,
-        "banner": ""
-        if separable
-        else "Planted mismatches cannot be told from the pairs: p_mismatch means nothing here.",
+        "self_check": asdict(check),
+        "separable": found.separable,
+        "banner": " ".join(found.warnings),
+        "separability": found.statistics,
         "assumption": "mismatches look like captions drawn at random from the same shards",
         "heads": "trained" if crossed.is_trained else "start",
         "start_auroc": crossed.start_auroc,
@@ -254,6 +287,7 @@ def _summary(
         "meta": trained.meta.trusted,
         "n_trusted": trained.meta.n_trusted,
         "n_fit": len(trained.fit_set.pairs),
+        "verdicts": None,
     }
 
 
@@ -281,6 +315,7 @@ def _start_only(pairs: Pairs, config: FitConfig, card: EncoderCard, *, seed: int
         mixture=None,
         deciding=config.signals,
         outside=(),
+        labelled=None,
         table=FitTable(
             nothing,
             nothing,

@@ -5,13 +5,15 @@ from typing import Any
 
 import numpy as np
 
+from ncaudit.audit.recalibrate import log_odds_of
+from ncaudit.calibration.labelled import LabelledCalibration
 from ncaudit.calibration.two_groups import TwoGroups
 from ncaudit.matching.bank import BankScores, ReferenceBank, score_against_bank
 from ncaudit.matching.beta_mixture import BetaMixture
 from ncaudit.matching.heads import Heads
 from ncaudit.matching.meta import Matcher, judge
 from ncaudit.matching.neighbours import NeighbourReference, discrepancy
-from ncaudit.matching.pairs import Pairs
+from ncaudit.matching.pairs import Pairs, identities
 from ncaudit.signals.deciding import stack_signals
 from ncaudit.types import Bools, EncoderCard, Floats, Ints
 
@@ -62,8 +64,8 @@ class FitTable:
 
     def find(self, pairs: Pairs) -> Ints:
         """Return the row of each pair, or -1 where it is not one of ours, shape (n,)."""
-        own = _identity(self.image_id, self.caption_id)
-        wanted = _identity(pairs.image_id, pairs.caption_id)
+        own = identities(self.image_id, self.caption_id)
+        wanted = identities(pairs.image_id, pairs.caption_id)
         if not len(own):
             return np.full(len(wanted), -1)
         at = np.minimum(np.searchsorted(own, wanted), len(own) - 1)
@@ -88,6 +90,7 @@ class AuditModel:
         deciding: Names of the signals of the in-fit calibration.
         outside: Calibrations for pairs outside the fit: the first decides, the others
             give the interval. Empty if there were too few pairs to fit.
+        labelled: Calibration of pairs outside the fit on people's verdicts, or None.
         table: What the fit says of its own pairs.
         summary: Noise rate, self-check and diagnostics, JSON-ready.
         config: Resolved fit configuration, JSON-ready.
@@ -103,6 +106,7 @@ class AuditModel:
     mixture: BetaMixture | None
     deciding: tuple[str, ...]
     outside: tuple[TwoGroups, ...]
+    labelled: LabelledCalibration | None
     table: FitTable
     summary: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
@@ -149,11 +153,12 @@ class AuditModel:
         signals = stack_signals(found, self.outside[0].names)
         draws = np.stack([each.p_mismatch(signals) for each in self.outside])
         low, high = np.quantile(draws, [0.1, 0.9], axis=0)
-        return {
-            "p_mismatch": draws[0],
-            "p_low": np.minimum(low, draws[0]),
-            "p_high": np.maximum(high, draws[0]),
-        }
+        p, low, high = draws[0], np.minimum(low, draws[0]), np.maximum(high, draws[0])
+        if self.labelled is not None:
+            log_odds = log_odds_of(p)
+            p = self.labelled.p_mismatch(signals, log_odds)
+            low, high = self.labelled.interval(signals, log_odds) or (low, high)
+        return {"p_mismatch": p, "p_low": low, "p_high": high}
 
     def bank_scores(self, pairs: Pairs) -> BankScores:
         """Return the mean of what each fold's heads say against the banks."""
@@ -181,17 +186,11 @@ def signal_columns(scores: BankScores) -> dict[str, Floats]:
     }
 
 
-def _identity(image_id: Ints, caption_id: Ints) -> Ints:
-    """Mix two 64-bit ids into one; the same pair gets the same one everywhere."""
-    mixed: Ints = (image_id * np.uint64(0x9E3779B97F4A7C15)) ^ caption_id
-    return mixed
-
-
 def sorted_table(
     pairs: Pairs, columns: dict[str, Floats], contributions: Floats, history: Floats
 ) -> FitTable:
     """Return a table in the order that `FitTable.find` needs."""
-    order = np.argsort(_identity(pairs.image_id, pairs.caption_id), kind="stable")
+    order = np.argsort(identities(pairs.image_id, pairs.caption_id), kind="stable")
     return FitTable(
         pairs.image_id[order],
         pairs.caption_id[order],

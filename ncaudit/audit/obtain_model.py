@@ -8,6 +8,7 @@ from ncaudit import __version__
 from ncaudit.audit.checkpoint import load_model, save_model
 from ncaudit.audit.fit_model import fit_model, n_fit_steps
 from ncaudit.audit.fit_sample import FitSample, gather_pairs
+from ncaudit.audit.judged import NOTHING, Known
 from ncaudit.audit.model import AuditModel
 from ncaudit.audit.run_directory import digest_model, model_files
 from ncaudit.audit.stages import Stages
@@ -23,7 +24,13 @@ _STAGE = "fit"
 _MARKER = "model"
 
 
-def fit_key(cached: Sequence[CachedShard], config: FitConfig, card: EncoderCard, seed: int) -> str:
+def fit_key(
+    cached: Sequence[CachedShard],
+    config: FitConfig,
+    card: EncoderCard,
+    seed: int,
+    known: Known = NOTHING,
+) -> str:
     """Return the digest of all that decides a fitted model."""
     return digest_json(
         {
@@ -31,6 +38,7 @@ def fit_key(cached: Sequence[CachedShard], config: FitConfig, card: EncoderCard,
             "fit": as_plain(config),
             "encoder": asdict(card),
             "seed": seed,
+            "known": known.digest,
             "version": __version__,
         }
     )
@@ -80,13 +88,14 @@ class Fitter:
         cached: Sequence[CachedShard],
         config: FitConfig,
         card: EncoderCard,
+        known: Known = NOTHING,
     ) -> AuditModel:
         """Fit on the sample, or load what an earlier run fitted on the same.
 
         Raises:
             FitError: If the pairs are too few or degenerate.
         """
-        key = fit_key(cached, config, card, sample.seed)
+        key = fit_key(cached, config, card, sample.seed, known)
         done = self._ledger.done(_STAGE, _MARKER, key)
         if done is None or done.get("model") != digest_model(self._folder):
             self._stages.stage(_STAGE, n_fit_steps(config), "steps")
@@ -95,6 +104,7 @@ class Fitter:
                 config,
                 card,
                 seed=sample.seed,
+                known=known,
                 on_step=self._stages.advance,
             )
             _store(model, self._folder)

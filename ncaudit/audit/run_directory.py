@@ -7,6 +7,7 @@ from typing import Any
 
 from ncaudit import __version__
 from ncaudit.audit.embed import Embedder
+from ncaudit.audit.gather_known import identity_of_known
 from ncaudit.config import ScoreConfig, as_plain
 from ncaudit.files import digest_bytes, digest_file, read_json, remove_tree
 from ncaudit.types import ShardRef
@@ -92,6 +93,7 @@ def identity(
     for name in _NOT_DECISIVE:
         settings.pop(name)
     settings["device"] = embedder.device
+    settings |= identity_of_known(config)
     settings["model"] = digest_model(Path(config.model)) if config.model else None
     return {
         "command": command,

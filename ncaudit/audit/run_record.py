@@ -34,7 +34,7 @@ _PACKAGES = (
     "transformers",
 )
 # How shards were named, and where the model lay, change no number.
-_NOT_DECISIVE = ("shards", "model", "batch_size", "device")
+_NOT_DECISIVE = ("shards", "model", "trusted", "verdicts", "batch_size", "device")
 
 
 def summarise(
@@ -60,6 +60,7 @@ def summarise(
         n_fit=int(said.get("n_fit") or 0),
         defects={shard.tally.shard: shard.tally.defect for shard in cached if shard.tally.defect},
         fit_problem=problem,
+        verdicts=said.get("verdicts"),
         files={
             "audit": run.audit_csv.name,
             "parts": run.scores.name,
@@ -88,7 +89,8 @@ def run_record(
         rematch: How proposals were made, if it was tried.
     """
     settings = as_plain(config)
-    settings["shards"] = [mask_secrets(pattern) for pattern in config.shards]
+    for name in ("shards", "trusted"):
+        settings[name] = [mask_secrets(pattern) for pattern in settings[name]]
     card = asdict(embedder.encoder.card)
     decisive = {name: value for name, value in settings.items() if name not in _NOT_DECISIVE}
     entries = _shard_entries(cached)

@@ -19,6 +19,7 @@ from ncaudit.audit.embed import (
 )
 from ncaudit.audit.fit_sample import draw_sample
 from ncaudit.audit.full_disk import full_disk_is_deliberate
+from ncaudit.audit.gather_known import check_known, gather_known
 from ncaudit.audit.model import AuditModel
 from ncaudit.audit.obtain_model import Fitter, fit_key, keep_given_model, load_given_model
 from ncaudit.audit.rematch import Rematcher, filled_sizes
@@ -77,6 +78,7 @@ def score_shards(
     """
     stages, run, ledger = Stages(progress), RunDirectory(out), Ledger(out)
     shards = settle_times(discover_shards(config.shards), run.embeddings)
+    check_known(config)
     embedder = open_embedder(config, run.embeddings)
     given = load_given_model(Path(config.model), embedder.encoder.card) if config.model else None
     whole = identity("score", config, embedder, shards)
@@ -188,10 +190,11 @@ def _obtain(job: _Job, cached: Sequence[CachedShard]) -> tuple[_Scorer, str]:
         return _Scorer(kept, digest_model(job.run.model)), ""
     config, card = job.config, job.embedder.encoder.card
     sample = draw_sample([x.tally for x in cached], config.fit.fit_pairs, config.seed)
-    key = fit_key(cached, config.fit, card, config.seed)
+    known = gather_known(config, cached, job.embedder, job.engine, job.stages)
+    key = fit_key(cached, config.fit, card, config.seed, known)
     fitter = Fitter(job.run.model, job.ledger, job.run.embeddings, job.stages)
     try:
-        model = fitter.fit(sample, cached, config.fit, card)
+        model = fitter.fit(sample, cached, config.fit, card, known)
     except FitError as error:
         remove_tree(job.run.model)
         return _Scorer(None, key), str(error)

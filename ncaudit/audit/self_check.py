@@ -1,5 +1,7 @@
 """The self-check: how well a model finds mismatches that its calibration has not seen."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
@@ -20,7 +22,27 @@ def thinned(evidence: Evidence, n_rows: int, seed: int) -> Evidence:
     )
 
 
-def check_itself(evidence: Evidence, *, n_rows: int, seed: int) -> dict[str, object]:
+@dataclass(frozen=True, slots=True)
+class SelfCheck:
+    """How a model did on planted mismatches that its calibration had not seen.
+
+    Attributes:
+        n_planted: How many these were.
+        auroc: Of telling them from matched pairs.
+        recall_at_half: Share of them with `p_mismatch >= 0.5`.
+        precision_at_half: Mean `p_mismatch` of the pairs with 0.5 or more.
+        reliability: For bins of `p_mismatch` how many pairs are there, their mean, and the
+            share of mismatches among them that the planted pairs suggest.
+    """
+
+    n_planted: int
+    auroc: float
+    recall_at_half: float
+    precision_at_half: float
+    reliability: list[dict[str, float]]
+
+
+def check_itself(evidence: Evidence, *, n_rows: int, seed: int) -> SelfCheck:
     """Score planted mismatches that the calibration did not see.
 
     The observed pairs they are compared with hold mismatches of their own; the AUROC is
@@ -30,11 +52,6 @@ def check_itself(evidence: Evidence, *, n_rows: int, seed: int) -> dict[str, obj
         evidence: Signals of observed and planted pairs.
         n_rows: Rows that the calibration is fitted on, at most.
         seed: Decides which planted pairs are held out.
-
-    Returns:
-        `n_planted`, `auroc`, `recall_at_half`, `precision_at_half`, and `reliability`: for
-        bins of `p_mismatch` how many pairs are there, their mean, and the share of
-        mismatches among them that the held-out planted pairs suggest.
     """
     rng = np.random.default_rng([seed, 7])
     order = rng.permutation(len(evidence.planted))
@@ -50,13 +67,13 @@ def check_itself(evidence: Evidence, *, n_rows: int, seed: int) -> dict[str, obj
     truth = np.append(np.ones(n_check), np.zeros(len(observed)))
     auroc = float(roc_auc_score(truth, np.append(planted, observed)))
     flagged = observed[observed >= 0.5]
-    return {
-        "n_planted": n_check,
-        "auroc": min(1.0, (auroc - fit.share / 2) / (1 - fit.share)),
-        "recall_at_half": float(np.mean(planted >= 0.5)),
-        "precision_at_half": float(flagged.mean()) if len(flagged) else 1.0,
-        "reliability": _reliability(observed, planted, fit.share),
-    }
+    return SelfCheck(
+        n_planted=n_check,
+        auroc=min(1.0, (auroc - fit.share / 2) / (1 - fit.share)),
+        recall_at_half=float(np.mean(planted >= 0.5)),
+        precision_at_half=float(flagged.mean()) if len(flagged) else 1.0,
+        reliability=_reliability(observed, planted, fit.share),
+    )
 
 
 def _reliability(observed: Floats, planted: Floats, share: float) -> list[dict[str, float]]:

@@ -8,6 +8,7 @@ from typing import Any
 from ncaudit.audit.embed import embed_shards, open_embedder, settle_times
 from ncaudit.audit.fit_sample import draw_sample
 from ncaudit.audit.full_disk import full_disk_is_deliberate
+from ncaudit.audit.gather_known import check_known, gather_known
 from ncaudit.audit.obtain_model import Fitter
 from ncaudit.audit.run_directory import digest_model, identity
 from ncaudit.audit.run_record import finite, run_record
@@ -72,12 +73,14 @@ def train_model(
     """
     stages, ledger = Stages(progress), Ledger(out)
     shards = settle_times(discover_shards(config.shards), cache)
+    check_known(config)
     embedder = open_embedder(config, cache)
     card = embedder.encoder.card
     with full_disk_is_deliberate(out), ledger.claim():
         ledger.begin(identity("train", config, embedder, shards))
         with open_engine(engine, embedder.device) as running:
             cached = embed_shards(shards, embedder, running, ledger, stages)
+            known = gather_known(config, cached, embedder, running, stages)
         tallies = [shard.tally for shard in cached]
         sample = draw_sample(tallies, config.fit.fit_pairs, config.seed)
         if sample.n_pairs < config.fit.min_pairs:
@@ -85,7 +88,7 @@ def train_model(
                 f"{sample.n_pairs} scored pairs are too few to fit a model on",
                 hint=f"At least {config.fit.min_pairs} are needed.",
             )
-        model = Fitter(out, ledger, cache, stages).fit(sample, cached, config.fit, card)
+        model = Fitter(out, ledger, cache, stages).fit(sample, cached, config.fit, card, known)
         stages.finish()
         record = run_record(config, embedder, cached, stages, digest_model(out))
         write_json(out / RECORD_NAME, record)

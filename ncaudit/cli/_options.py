@@ -34,6 +34,14 @@ BatchSizeOption: TypeAlias = Annotated[
 FitPairsOption: TypeAlias = Annotated[
     int, typer.Option(min=1, help="Pairs to fit the model on, at most; a sample above that.")
 ]
+TrustedOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(help="Shards of pairs known to be matched, for MSCN; may be repeated."),
+]
+FitVerdictsOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--verdicts", help="CSV of people's verdicts to calibrate on: 50 or more."),
+]
 CacheOption: TypeAlias = Annotated[
     Path | None,
     typer.Option(help="Folder of embeddings to use and fill.", show_default="OUT/embeddings"),

@@ -4,7 +4,7 @@ import os
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -18,6 +18,7 @@ from ncaudit.cli._options import (
     EncoderOption,
     EngineOption,
     FitPairsOption,
+    FitVerdictsOption,
     GpusPerWorkerOption,
     JsonOption,
     ModelOption,
@@ -29,6 +30,7 @@ from ncaudit.cli._options import (
     RematchWithinOption,
     SeedOption,
     ShardsArgument,
+    TrustedOption,
     WorkersOption,
 )
 from ncaudit.cli._progress import progress
@@ -55,6 +57,8 @@ def score(
     encoder: EncoderOption = "bundled",
     captions: CaptionsOption = "auto",
     model: ModelOption = None,
+    trusted: TrustedOption = None,
+    verdicts: FitVerdictsOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     batch_size: BatchSizeOption = 64,
@@ -80,6 +84,8 @@ def score(
             encoder=encoder,
             captions=captions,
             model=str(model) if model else None,
+            trusted=tuple(trusted or ()),
+            verdicts=str(verdicts) if verdicts else None,
             seed=seed,
             device=device,
             batch_size=batch_size,
@@ -121,6 +127,8 @@ def _show(out: Path, summary: "Summary") -> None:
         ]
     if (auroc := summary.self_check.get("auroc")) is not None:
         rows.append(("self-check AUROC", f"{auroc:.4f}, on mismatches planted by ncaudit"))
+    if summary.verdicts:
+        rows.append(("people's verdicts", _said(summary.verdicts)))
     rows += [
         (f"drop at {row.threshold:g}", _effect(row))
         for row in counts.thresholds
@@ -131,6 +139,17 @@ def _show(out: Path, summary: "Summary") -> None:
     show_table(rows)
     if counts.with_probability:
         say(f"\nclean the shards:\n  ncaudit clean {shlex.quote(str(out))} --threshold 0.5")
+
+
+def _said(verdicts: dict[str, Any]) -> str:
+    """Say how verdicts were used, and the precision that people measured."""
+    n = verdicts["n_match"] + verdicts["n_mismatch"]
+    if verdicts["method"] == "unchanged":
+        return f"{n:,}: too few to calibrate on (50 are needed)"
+    quality = verdicts["quality"] or {}
+    precision = quality.get("precision_at_half")
+    shown = "" if precision is None else f", precision at 0.5 about {precision:.0%}"
+    return f"{n:,} ({verdicts['n_mismatch']:,} mismatches) set the probabilities{shown}"
 
 
 def _effect(row: "ThresholdRow") -> str:

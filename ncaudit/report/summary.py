@@ -77,6 +77,8 @@ class Summary:
         separable: Whether the noise could be told apart; None without a model.
         banner: A warning to be shown before anything else, or "".
         n_fit: Pairs the model was fitted on.
+        verdicts: How people's verdicts were used and what they say of the probabilities; None
+            without any.
         defects: Shard to why it could not be read, or only in part.
         fit_problem: Why no model could be fitted, or "".
         files: Name to path under the run's folder.
@@ -92,6 +94,7 @@ class Summary:
     n_fit: int
     defects: dict[str, str] = field(default_factory=dict)
     fit_problem: str = ""
+    verdicts: dict[str, Any] | None = None
     files: dict[str, str] = field(default_factory=dict)
 
 

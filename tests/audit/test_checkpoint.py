@@ -11,6 +11,7 @@ import pytest
 
 from ncaudit.audit.checkpoint import FORMAT, load_model, save_model
 from ncaudit.audit.fit_model import fit_model
+from ncaudit.audit.judged import Judged, Known
 from ncaudit.audit.model import AuditModel
 from ncaudit.config import BankConfig, FitConfig, HeadsConfig, MetaConfig
 from ncaudit.errors import WeightsError
@@ -154,7 +155,7 @@ def test_a_bank_of_unequal_sides_is_no_model(copy: Path) -> None:
 
 def test_a_calibration_of_ragged_knots_is_no_model(copy: Path) -> None:
     stored = json.loads((copy / "calibration.json").read_text())
-    stored[0]["knots"] = [[1.0, 2.0], [3.0]]
+    stored["outside"][0]["knots"] = [[1.0, 2.0], [3.0]]
     (copy / "calibration.json").write_text(json.dumps(stored))
     with pytest.raises(WeightsError):
         load_model(copy)
@@ -220,7 +221,7 @@ def test_arrays_that_cannot_score_are_refused_by_name(
 )
 def test_a_calibration_that_cannot_be_right_is_refused(copy: Path, name: str, value: Any) -> None:
     stored = json.loads((copy / "calibration.json").read_text())
-    stored[0][name] = value
+    stored["outside"][0][name] = value
     (copy / "calibration.json").write_text(json.dumps(stored))
     with pytest.raises(WeightsError, match="does not hold a fitted model"):
         load_model(copy)
@@ -251,3 +252,40 @@ def test_a_pickle_in_the_place_of_the_heads_is_not_loaded(copy: Path, tmp_path: 
     with pytest.raises(WeightsError):
         load_model(copy)
     assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("mscn.safetensors", "0.network.inner.bias"),
+        ("reference.safetensors", "distance"),
+        ("reference.safetensors", "image"),
+        ("fit_pairs.safetensors", "history"),
+    ],
+)
+def test_numbers_that_are_not_finite_are_refused_in_every_file(
+    copy: Path, file: str, name: str
+) -> None:
+    with pytest.raises(WeightsError, match="does not hold a fitted model"):
+        load_model(with_array(copy, file, name, lambda values: values * np.nan))
+
+
+def test_networks_of_another_width_are_refused(copy: Path) -> None:
+    halved = with_array(copy, "mscn.safetensors", "0.features.mix.weight", lambda w: w[:, ::2])
+    with pytest.raises(WeightsError, match="does not hold a fitted model"):
+        load_model(halved)
+
+
+def test_a_calibration_on_verdicts_is_read_back(tmp_path: Path) -> None:
+    n = len(PAIRS)
+    _, wrong = latent_pairs(300)
+    judged = Judged(PAIRS.image_id, PAIRS.caption_id, wrong, np.ones(n))
+    made = fit_model(PAIRS, CONFIG, card(aligned=False), seed=3, known=Known(judged=judged))
+    assert made.labelled is not None
+    save_model(made, tmp_path / "model")
+    strangers, _ = latent_pairs(50, seed=8)
+    np.testing.assert_allclose(
+        load_model(tmp_path / "model").score(strangers).p_mismatch,
+        made.score(strangers).p_mismatch,
+        atol=1e-6,
+    )

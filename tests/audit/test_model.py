@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ncaudit.audit.fit_model import fit_model, n_fit_steps
+from ncaudit.audit.judged import Known
 from ncaudit.audit.model import AuditModel, Scores
 from ncaudit.config import BankConfig, FitConfig, HeadsConfig, MetaConfig
 from ncaudit.errors import ConfigError, FitError
@@ -210,7 +211,7 @@ def test_signals_that_cannot_decide_are_refused() -> None:
 def test_trusted_pairs_teach_the_network_and_the_summary_says_so(case: Case) -> None:
     pairs, _ = latent_pairs(900)
     trusted, _ = latent_pairs(300, noise=0.0, seed=9)
-    model = fit_model(pairs, CONFIG, card(aligned=False), seed=0, trusted=trusted)
+    model = fit_model(pairs, CONFIG, card(aligned=False), seed=0, known=Known(trusted=trusted))
     assert (case.model.summary["meta"], model.summary["meta"]) == ("self", "given")
     assert model.summary["n_trusted"] == 300
     assert "mscn_similarity" in model.deciding
