@@ -64,7 +64,9 @@ class HeadsConfig:
         ridges: Candidate ridges of the CCA start, in units of the mean variance; the
             one that best separates held-out pairs from planted mismatches is taken.
         runs: Training runs on all pairs, each with mismatches of its own planted.
-        run_ridge: Ridge of a run's start, in units of the one that was taken.
+        run_ridges: Candidate ridges of a run's start.
+        run_tolerance: A run starts with the least ridge whose AUROC of telling its planted
+            pairs from the others is within this of the best.
         temperature: tau of the in-batch softmax.
         pieces: Passes over the fit pairs in which labels are blended, for every piece; at
             each piece the heads start again and the labels are carried on.
@@ -89,7 +91,8 @@ class HeadsConfig:
     dim: int = 128
     ridges: tuple[float, ...] = (0.3, 1.0, 3.0)
     runs: int = 3
-    run_ridge: float = 1 / 3
+    run_ridges: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0)
+    run_tolerance: float = 0.01
     temperature: float = 0.05
     pieces: tuple[int, ...] = (4,)
     warmup: int = 0
@@ -171,8 +174,8 @@ class MetaConfig:
     share: float = 0.5
     most: int = 5_000
     hard_share: float = 0.5
-    steps: int = 300
-    learning_rate: float = 2e-4
+    steps: int = 100
+    learning_rate: float = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

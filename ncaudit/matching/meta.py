@@ -133,6 +133,9 @@ def _train(
 ) -> MetaMatcher:
     positive = _embedded(heads, trusted)
     negative = _constructed(positive, trusted, config.hard_share, generator)
+    if not len(negative.images):
+        # All of one image, or of one caption: an untrained network judges as well as any.
+        return MetaMatcher(positive.images.shape[1], generator=generator).eval()
     if config.mode == "plain" or len(noisy) < 2:
         plain = _for_steps(PLAIN, len(positive.images) + len(negative.images), config)
         return train_meta_network(positive, negative, generator=generator, training=plain)

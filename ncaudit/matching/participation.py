@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
+from sklearn.metrics import roc_auc_score
 
 from ncaudit.config import FitConfig
-from ncaudit.matching.bank import score_against_bank
+from ncaudit.matching.bank import loss_against_bank, score_against_bank
 from ncaudit.matching.crossfit import CrossFit, start_of
 from ncaudit.matching.fit_set import FitSet
 from ncaudit.matching.moments import moments_of
@@ -59,12 +60,12 @@ def take_part(
 ) -> Participations:
     """Train heads on all pairs, once per run with that run's mismatches planted among them.
 
-    The start of a run has a smaller ridge than the held-out start: it is here to memorise
-    what is consistent, and hard mismatches show in what it fails to memorise.
+    The start of a run may have a smaller ridge than the held-out start: it is here to
+    memorise what is consistent, and hard mismatches show in what it fails to memorise.
 
     Args:
         fit_set: Observed and planted pairs.
-        crossed: Its match probabilities are the first labels, its ridge the base.
+        crossed: Its match probabilities are the first labels.
         config: Start and training.
         seed: Decides the batches.
         on_run: Called with 1 after each run.
@@ -73,21 +74,41 @@ def take_part(
         Qin et al., NeurIPS 2023, arXiv:2310.17468 (labels); planting mismatches to
         compare with is ours.
     """
+    ridge = None if crossed.ridge is None else _memorising_ridge(fit_set, config)
     runs = []
     for run in range(fit_set.n_runs):
-        runs.append(_one_run(fit_set, crossed, config, run=run, seed=seed))
+        runs.append(_one_run(fit_set, crossed, config, run=run, ridge=ridge, seed=seed))
         if on_run:
             on_run(1)
     return _sorted_out(fit_set, runs)
 
 
+def _memorising_ridge(fit_set: FitSet, config: FitConfig) -> float:
+    """Return the least ridge that keeps the first run's planted pairs apart nearly as well."""
+    pairs, bank = fit_set.pairs_of_run(0), fit_set.bank_of_run(0)
+    moments = moments_of(pairs, aligned=False)
+    is_observed = np.ones(len(pairs), bool)
+    is_observed[fit_set.planted.row[fit_set.planted.run == 0]] = False
+    aurocs = {}
+    for ridge in sorted(config.heads.run_ridges):
+        start = start_of(moments, config.heads, ridge=ridge)
+        loss = loss_against_bank(start, pairs, bank, temperature=config.heads.temperature)
+        aurocs[ridge] = float(roc_auc_score(is_observed, loss))
+    enough = max(aurocs.values()) - config.heads.run_tolerance
+    return next(ridge for ridge, auroc in aurocs.items() if auroc >= enough)
+
+
 def _one_run(
-    fit_set: FitSet, crossed: CrossFit, config: FitConfig, *, run: int, seed: int
+    fit_set: FitSet,
+    crossed: CrossFit,
+    config: FitConfig,
+    *,
+    run: int,
+    ridge: float | None,
+    seed: int,
 ) -> Participation:
     pairs = fit_set.pairs_of_run(run)
-    aligned = crossed.ridge is None
-    ridge = None if crossed.ridge is None else crossed.ridge * config.heads.run_ridge
-    start = start_of(moments_of(pairs, aligned=aligned), config.heads, ridge=ridge)
+    start = start_of(moments_of(pairs, aligned=ridge is None), config.heads, ridge=ridge)
     n = len(fit_set.pairs)
     at = np.flatnonzero(fit_set.planted.run == run)
     labels = crossed.held_out.match_probability[:n].copy()

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from ncaudit.audit.decide import Human
 from ncaudit.audit.review_verdicts import (
     VerdictLog,
     pair_name,
@@ -79,7 +80,7 @@ def test_weights_follow_the_queue(tmp_path: Path) -> None:
 def test_clean_reads_the_file(tmp_path: Path) -> None:
     verdicts = log(tmp_path / "v.csv")
     verdicts.decide(pair_name("00000", "=cmd", 0), "rematch", weight=1, stratum="")
-    assert read_verdicts(tmp_path / "v.csv") == {"00000": {("'=cmd", 0): 2}}
+    assert read_verdicts(tmp_path / "v.csv") == {"00000": {("'=cmd", 0): Human.REMATCH}}
 
 
 @pytest.mark.parametrize(
