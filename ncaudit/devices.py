@@ -2,6 +2,8 @@
 
 import os
 import platform
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ncaudit.errors import ConfigError
@@ -61,10 +63,26 @@ def describe_device(device: str = "cpu") -> dict[str, object]:
 
 
 def usable_cores() -> int:
-    """Return how many processor cores this process may use."""
+    """Return how many processor cores this process may use; OMP_NUM_THREADS may say fewer."""
+    allowed = os.environ.get("OMP_NUM_THREADS", "")
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return min(cores, int(allowed)) if allowed.isdecimal() and int(allowed) else cores
+
+
+@contextmanager
+def one_thread() -> Generator[None]:
+    """Let torch use one thread: products this small cost more to share than to compute."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def has_fast_bfloat16() -> bool:

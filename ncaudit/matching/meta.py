@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from ncaudit.config import MetaConfig
+from ncaudit.devices import one_thread
 from ncaudit.matching.beta_mixture import BetaMixture, fit_beta_mixture, reference_mixture
 from ncaudit.matching.fit_set import FitSet
 from ncaudit.matching.heads import Heads
@@ -95,7 +96,8 @@ def fit_meta(
             trusted = fit_set.pairs.take(_most_matching(match_probability, learned, config))
         generator = torch.Generator().manual_seed(seed * 1000 + len(matchers))
         noisy = fit_set.pairs.take(learned)
-        network = _train(heads[fold], trusted, noisy, config, generator=generator)
+        with one_thread():
+            network = _train(heads[fold], trusted, noisy, config, generator=generator)
         matchers.append(Matcher(fold, network))
         n_trusted = max(n_trusted, len(trusted))
         blocks = [fit_set.n_folds * half + fold for half in judged]

@@ -5,8 +5,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
-from ncaudit.devices import describe_device, resolve_device
+from ncaudit.devices import describe_device, one_thread, resolve_device, usable_cores
 from ncaudit.errors import ConfigError
 
 
@@ -52,3 +53,18 @@ def test_importing_the_encoders_is_cheap() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_fewer_threads_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    cores = usable_cores()
+    for asked, wanted in (("1", 1), ("0", cores), ("many", cores), ("100000", cores)):
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+        assert usable_cores() == wanted
+
+
+def test_one_thread_is_given_back() -> None:
+    before = torch.get_num_threads()
+    with one_thread():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before
