@@ -12,6 +12,8 @@ import numpy as np
 from ncaudit.matching.pairs import Pairs, concatenate
 from ncaudit.types import Bools, Ints
 
+_TOGETHER = 0.5  # share of planted pairs whose whole image moves, where captions are several
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Planted:
@@ -53,6 +55,10 @@ def plant_mismatches(
     Each pair is replaced in one run at most; captions of the same image, or equal captions,
     never replace each other.
 
+    Where images have several captions, half of the planted pairs are whole images whose
+    captions move together: wrong captions that agree with each other are memorised far
+    better than a single wrong one, and no run knows which of the two its noise is.
+
     Args:
         pairs: Observed pairs.
         fold: Fold of each pair, shape (n,).
@@ -61,19 +67,54 @@ def plant_mismatches(
         seed: Decides the draw.
     """
     rng = np.random.default_rng([seed, 2])
-    order = rng.permutation(len(pairs))
     size = round(fraction * len(pairs))
+    n_together = round(size * _TOGETHER)
+    together = _whole_images(pairs, n_runs, n_together, rng)
+    n_left = size - n_together if any(len(rows) for rows in together) else size
+    taken = np.concatenate(together)
+    order = rng.permutation(np.setdiff1d(np.arange(len(pairs)), taken))
     parts = []
     for run in range(n_runs):
-        rows = order[run * size : (run + 1) * size]
+        rows = order[run * n_left : (run + 1) * n_left]
         parts += [
             _exchange(pairs, rows[fold[rows] == each], run) for each in np.unique(fold[rows])
+        ]
+        rows = together[run]
+        parts += [
+            _exchange_images(pairs, rows[fold[rows] == each], run)
+            for each in np.unique(fold[rows])
         ]
     return Planted(
         np.concatenate([part.row for part in parts]),
         np.concatenate([part.caption_row for part in parts]),
         np.concatenate([part.run for part in parts]),
     )
+
+
+def _whole_images(pairs: Pairs, n_runs: int, n_rows: int, rng: np.random.Generator) -> list[Ints]:
+    """Draw for each run images with several captions, of about `n_rows` pairs; return rows."""
+    _, image, counts = np.unique(pairs.image_id, return_inverse=True, return_counts=True)
+    several = rng.permutation(np.flatnonzero(counts > 1))
+    run_of = np.full(len(counts), -1)
+    # Images of a run until their captions are enough, one run after the other.
+    until = np.cumsum(counts[several])
+    chosen = until <= n_runs * n_rows
+    run_of[several[chosen]] = np.minimum((until[chosen] - 1) // max(n_rows, 1), n_runs - 1)
+    return [np.flatnonzero(run_of[image] == run) for run in range(n_runs)]
+
+
+def _exchange_images(pairs: Pairs, rows: Ints, run: int) -> Planted:
+    """Give each image all captions of the next one that has as many."""
+    _, image, counts = np.unique(pairs.image_id[rows], return_inverse=True, return_counts=True)
+    by_image = np.split(rows[np.argsort(image, kind="stable")], np.cumsum(counts)[:-1])
+    to, given = [rows[:0]], [rows[:0]]
+    for count in np.unique(counts):
+        alike = np.stack([each for each in by_image if len(each) == count])
+        to.append(alike.ravel())
+        given.append(np.roll(alike, -1, axis=0).ravel())
+    row, other = np.concatenate(to), np.concatenate(given)
+    apart = _apart(pairs, row, other)
+    return Planted(row[apart], other[apart], np.full(int(apart.sum()), run))
 
 
 def observed_and_planted(pairs: Pairs, planted: Planted) -> Pairs:

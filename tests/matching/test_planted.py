@@ -28,7 +28,7 @@ FIVE, _ = latent_pairs(600, captions=5)
 class TestEveryDraw:
     def test_no_pair_keeps_its_image_or_its_caption(self, pairs: Pairs, seed: int) -> None:
         planted, _ = planted_in(pairs, seed)
-        assert len(planted) > 200
+        assert len(planted) > 150
         assert np.all(pairs.image_id[planted.row] != pairs.image_id[planted.caption_row])
         assert np.all(pairs.caption_id[planted.row] != pairs.caption_id[planted.caption_row])
 
@@ -76,3 +76,18 @@ def test_planted_pairs_follow_the_observed_ones() -> None:
     assert len(both) == 600 + len(planted)
     np.testing.assert_array_equal(both.image_id[600:], ONE.image_id[planted.row])
     np.testing.assert_array_equal(both.caption[600:], ONE.caption[planted.caption_row])
+
+
+def test_half_of_the_planted_pairs_are_whole_images_where_captions_are_several() -> None:
+    planted, _ = planted_in(FIVE, fraction=0.2)
+    for run in range(4):
+        at = np.flatnonzero(planted.run == run)
+        source = FIVE.image_id[planted.caption_row[at]]
+        image, counts = np.unique(FIVE.image_id[planted.row[at]], return_counts=True)
+        # All five captions of such an image come from one other image.
+        whole = [
+            each
+            for each in image[counts == 5]
+            if len(np.unique(source[FIVE.image_id[planted.row[at]] == each])) == 1
+        ]
+        assert 5 * len(whole) == pytest.approx(len(at) / 2, rel=0.25)
