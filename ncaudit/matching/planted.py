@@ -12,8 +12,6 @@ import numpy as np
 from ncaudit.matching.pairs import Pairs, concatenate
 from ncaudit.types import Bools, Ints
 
-_TOGETHER = 0.5  # share of planted pairs whose whole image moves, where captions are several
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Planted:
@@ -50,14 +48,14 @@ def plant_mismatches(
 ) -> Planted:
     """Choose for every run which pairs are replaced, and by what.
 
-    The replaced pairs of a fold exchange their captions (a derangement). Both rows come
-    from one fold, so that the heads that never saw the image never saw the caption either.
-    Each pair is replaced in one run at most; captions of the same image, or equal captions,
-    never replace each other.
+    Images of a fold exchange their captions (a derangement), each with one that has as
+    many. Both rows come from one fold, so that the heads that never saw the image never saw
+    the caption either. Each pair is replaced in one run at most; equal captions never
+    replace each other.
 
-    Where images have several captions, half of the planted pairs are whole images whose
-    captions move together: wrong captions that agree with each other are memorised far
-    better than a single wrong one, and no run knows which of the two its noise is.
+    All captions of an image move together: wrong captions that agree with each other are
+    memorised far better than a single wrong one, and a yardstick must not be easier than
+    what it measures.
 
     Args:
         pairs: Observed pairs.
@@ -66,48 +64,38 @@ def plant_mismatches(
         fraction: Share of all pairs replaced in each run, in (0, 1 / n_runs].
         seed: Decides the draw.
     """
-    rng = np.random.default_rng([seed, 2])
-    size = round(fraction * len(pairs))
-    n_together = round(size * _TOGETHER)
-    together = _whole_images(pairs, n_runs, n_together, rng)
-    n_left = size - n_together if any(len(rows) for rows in together) else size
-    taken = np.concatenate(together)
-    order = rng.permutation(np.setdiff1d(np.arange(len(pairs)), taken))
+    run_of = _run_of_image(pairs, n_runs, round(fraction * len(pairs)), seed)
     parts = []
     for run in range(n_runs):
-        rows = order[run * n_left : (run + 1) * n_left]
+        rows = np.flatnonzero(run_of == run)
         parts += [
             _exchange(pairs, rows[fold[rows] == each], run) for each in np.unique(fold[rows])
         ]
-        rows = together[run]
-        parts += [
-            _exchange_images(pairs, rows[fold[rows] == each], run)
-            for each in np.unique(fold[rows])
-        ]
+    nothing = np.zeros(0, np.int64)
     return Planted(
-        np.concatenate([part.row for part in parts]),
-        np.concatenate([part.caption_row for part in parts]),
-        np.concatenate([part.run for part in parts]),
+        np.concatenate([nothing, *(part.row for part in parts)]),
+        np.concatenate([nothing, *(part.caption_row for part in parts)]),
+        np.concatenate([nothing, *(part.run for part in parts)]),
     )
 
 
-def _whole_images(pairs: Pairs, n_runs: int, n_rows: int, rng: np.random.Generator) -> list[Ints]:
-    """Draw for each run images with several captions, of about `n_rows` pairs; return rows."""
+def _run_of_image(pairs: Pairs, n_runs: int, n_rows: int, seed: int) -> Ints:
+    """Draw images for each run until their pairs are enough; -1 for the others, shape (n,)."""
     _, image, counts = np.unique(pairs.image_id, return_inverse=True, return_counts=True)
-    several = rng.permutation(np.flatnonzero(counts > 1))
-    run_of = np.full(len(counts), -1)
-    # Images of a run until their captions are enough, one run after the other.
-    until = np.cumsum(counts[several])
-    chosen = until <= n_runs * n_rows
-    run_of[several[chosen]] = np.minimum((until[chosen] - 1) // max(n_rows, 1), n_runs - 1)
-    return [np.flatnonzero(run_of[image] == run) for run in range(n_runs)]
+    order = np.random.default_rng([seed, 2]).permutation(len(counts))
+    until = np.cumsum(counts[order])
+    run = np.where(until <= n_runs * n_rows, (until - 1) // max(n_rows, 1), -1)
+    run_of = np.empty(len(counts), np.int64)
+    run_of[order] = run
+    drawn: Ints = run_of[image]
+    return drawn
 
 
-def _exchange_images(pairs: Pairs, rows: Ints, run: int) -> Planted:
-    """Give each image all captions of the next one that has as many."""
+def _exchange(pairs: Pairs, rows: Ints, run: int) -> Planted:
+    """Give each image the captions of the next one that has as many."""
     _, image, counts = np.unique(pairs.image_id[rows], return_inverse=True, return_counts=True)
     by_image = np.split(rows[np.argsort(image, kind="stable")], np.cumsum(counts)[:-1])
-    to, given = [rows[:0]], [rows[:0]]
+    to, given = [], []
     for count in np.unique(counts):
         alike = np.stack([each for each in by_image if len(each) == count])
         to.append(alike.ravel())
@@ -120,13 +108,6 @@ def _exchange_images(pairs: Pairs, rows: Ints, run: int) -> Planted:
 def observed_and_planted(pairs: Pairs, planted: Planted) -> Pairs:
     """Return the observed pairs followed by the planted ones."""
     return concatenate([pairs, planted.pairs(pairs)])
-
-
-def _exchange(pairs: Pairs, rows: Ints, run: int) -> Planted:
-    """Give each row the caption of the next one; rows that must not mix stay out."""
-    other = np.roll(rows, -1)
-    apart = _apart(pairs, rows, other)
-    return Planted(rows[apart], other[apart], np.full(int(apart.sum()), run))
 
 
 def _apart(pairs: Pairs, rows: Ints, other: Ints) -> Bools:
