@@ -80,7 +80,9 @@ def test_heads_of_a_fold_have_not_seen_it() -> None:
     captions = PAIRS.caption.copy()
     captions[held_out] = captions[held_out[::-1]]
     other = dataclasses.replace(SET, pairs=dataclasses.replace(PAIRS, caption=captions))
-    maps = [fitted(each, pieces=(1,), learning_rate=1e-9, ridges=(1.0,)).heads for each in (SET, other)]
+    maps = [
+        fitted(each, pieces=(1,), learning_rate=1e-9, ridges=(1.0,)).heads for each in (SET, other)
+    ]
     np.testing.assert_allclose(maps[0][0].image_map, maps[1][0].image_map, atol=2e-3)
     assert np.abs(maps[0][1].image_map - maps[1][1].image_map).max() > 2e-2
 
