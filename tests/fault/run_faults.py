@@ -117,7 +117,7 @@ def pickled_model(scene: Scene) -> Any:
 
 
 def poisoned_model(scene: Scene) -> Any:
-    model = scene.model_file("calibration.json", b"[]")
+    model = scene.model_file("calibration.json", b'{"outside": [], "labelled": null}')
     card = json.loads((model / "card.json").read_text())
     (model / "card.json").write_text(json.dumps(card | {"temperature": 0}))
     return scene.score("--model", model, out="other")
