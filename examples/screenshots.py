@@ -1,6 +1,6 @@
 """Audit the demo's own pictures and take pictures of the pages that show the result.
 
-python examples/screenshots.py docs/images --work /tmp/screenshots
+python examples/screenshots.py docs/images --work screenshots
 
 Needs Debian's chromium and chromium-driver.
 """

@@ -21,7 +21,6 @@ from ncaudit.report.parts import read_part
 from ncaudit.report.pictures import SCREEN_PX, Picture
 from ncaudit.report.safe_text import escape_controls
 
-QUEUE_PAIRS = 300
 _MAX_PICTURES = 16  # kept in memory: the next ones and those just seen
 
 

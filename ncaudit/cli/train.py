@@ -3,15 +3,13 @@
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from ncaudit.cli._console import complain, exit_codes, say, say_json, show_table
 from ncaudit.cli._noise import noise_rate
 from ncaudit.cli._options import (
     AddressOption,
     BatchSizeOption,
+    CacheOption,
     CaptionsOption,
     DeviceOption,
     EncoderOption,
@@ -37,10 +35,7 @@ def train(
     out: OutOption = Path("model"),
     encoder: EncoderOption = "bundled",
     captions: CaptionsOption = "auto",
-    cache: Annotated[
-        Path | None,
-        typer.Option(help="Folder of embeddings to use and fill.", show_default="OUT/embeddings"),
-    ] = None,
+    cache: CacheOption = None,
     trusted: TrustedOption = None,
     verdicts: FitVerdictsOption = None,
     seed: SeedOption = 0,
