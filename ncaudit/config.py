@@ -1,6 +1,6 @@
 """Settings of a run: frozen, printable, and part of what identifies its outputs."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ncaudit.errors import ConfigError
@@ -70,6 +70,8 @@ class HeadsConfig:
         temperature: tau of the in-batch softmax.
         pieces: Passes over the fit pairs in which labels are blended, for every piece; at
             each piece the heads start again and the labels are carried on.
+        most_visits: Visits to pairs in one piece; where there are so many pairs that its
+            passes would be more, it passes less often, but once at least.
         warmup: Passes with frozen labels before those of every piece.
         labels_from: First labels: the `start`'s match probabilities, or `ones`.
         noise_guard: If the mean match probability after the first warm-up is below this, a
@@ -95,6 +97,7 @@ class HeadsConfig:
     run_tolerance: float = 0.01
     temperature: float = 0.05
     pieces: tuple[int, ...] = (4,)
+    most_visits: int = 400_000
     warmup: int = 0
     labels_from: Literal["start", "ones"] = "start"
     noise_guard: float = 0.2
@@ -122,10 +125,10 @@ class HeadsConfig:
                 hint="Give every piece 1 epoch or more, and the warm-up 0 or more.",
             )
 
-    @property
-    def n_epochs(self) -> int:
-        """Number of epochs over all pieces, warm-up included."""
-        return sum(self.pieces) + self.warmup * len(self.pieces)
+    def for_size(self, n_pairs: int) -> "HeadsConfig":
+        """Return the settings to train on so many pairs with: `most_visits` applied."""
+        most = max(1, self.most_visits // max(n_pairs, 1))
+        return replace(self, pieces=tuple(min(piece, most) for piece in self.pieces))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

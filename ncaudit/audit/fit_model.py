@@ -1,7 +1,7 @@
 """Fitting the audit model: plant, cross-fit, take part, calibrate, check."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from ncaudit.audit.judged import NOTHING, Judged, Known
 from ncaudit.audit.model import AuditModel, FitTable, signal_columns, sorted_table
 from ncaudit.audit.recalibrate import Signals, recalibrate, said_by_people
 from ncaudit.audit.self_check import check_itself, thinned
+from ncaudit.calibration.cohesion import share_together
 from ncaudit.calibration.separability import check_separability
 from ncaudit.calibration.two_groups import (
     Evidence,
@@ -22,7 +23,7 @@ from ncaudit.calibration.two_groups import (
 from ncaudit.config import FitConfig, as_plain
 from ncaudit.errors import FitError
 from ncaudit.matching.bank import draw_bank
-from ncaudit.matching.crossfit import cross_fit
+from ncaudit.matching.crossfit import CrossFit, cross_fit
 from ncaudit.matching.fit_set import FitSet
 from ncaudit.matching.folds import assign_folds, group_rows
 from ncaudit.matching.meta import fit_meta
@@ -95,9 +96,11 @@ def train(
 
     Args, errors and steps are those of `fit_model`.
     """
+    config = replace(config, heads=config.heads.for_size(len(pairs)))
     try:
         fit_set = _fit_set(pairs, config, seed=seed)
         crossed = cross_fit(fit_set, config, aligned=card.aligned, seed=seed, on_fold=on_step)
+        fit_set, crossed = _planted_alike(fit_set, crossed, config, seed=seed)
         parts = take_part(fit_set, crossed, config, seed=seed, on_run=on_step)
     except ValueError as error:
         raise FitError(
@@ -204,15 +207,35 @@ def deciding_names(trained: Trained, config: FitConfig) -> tuple[str, ...]:
     return tuple(name for name in config.signals if name != "mscn_similarity") or config.signals
 
 
-def _fit_set(pairs: Pairs, config: FitConfig, *, seed: int) -> FitSet:
+def _planted_alike(
+    fit_set: FitSet, crossed: CrossFit, config: FitConfig, *, seed: int
+) -> tuple[FitSet, CrossFit]:
+    """Plant again, so that planted pairs move together as often as the observed mismatches."""
+    group = group_rows(fit_set.pairs.image_id)
+    if len(np.unique(group)) == len(group):
+        return fit_set, crossed
+    n, loss = len(fit_set.pairs), -crossed.held_out.neg_clip_loss[:, None]
+    evidence = Evidence(("neg_clip_loss",), loss[:n], np.arange(n), loss[n:])
+    first = fit_two_groups(thinned(evidence, _MAX_ROWS, seed))
+    together = share_together(
+        first.p_mismatch(evidence.observed), group, first.p_mismatch(evidence.planted)
+    )
+    again = _fit_set(fit_set.pairs, config, seed=seed, together=together)
+    held_out = again.held_out(crossed.heads, temperature=config.heads.temperature)
+    return again, replace(crossed, held_out=held_out)
+
+
+def _fit_set(pairs: Pairs, config: FitConfig, *, seed: int, together: float = 1.0) -> FitSet:
     n_folds, runs = config.heads.folds, config.heads.runs
     block = assign_folds(group_rows(pairs.image_id), n_folds=2 * n_folds, seed=seed)
     # Plant enough for a calibration even where there are few pairs.
     fraction = max(config.planted_fraction, _LEAST_PLANTED / runs / len(pairs))
     fraction = min(fraction, _MOST_PLANTED / runs)
-    planted = plant_mismatches(pairs, block, n_runs=runs, fraction=fraction, seed=seed)
+    planted = plant_mismatches(
+        pairs, block, n_runs=runs, fraction=fraction, seed=seed, together=together
+    )
     drawn = draw_bank(len(pairs), config.bank, seed=seed)
-    return FitSet(pairs, block % n_folds, block // n_folds, planted, drawn, runs)
+    return FitSet(pairs, block % n_folds, block // n_folds, planted, drawn, runs, together)
 
 
 def _fits(evidence: Evidence, group: Ints, seed: int) -> list[TwoGroups]:
@@ -279,6 +302,7 @@ def _summary(
         "separable": found.separable,
         "banner": " ".join(found.warnings),
         "separability": found.statistics,
+        "moving_together": _told_together(trained.fit_set),
         "assumption": "mismatches look like captions drawn at random from the same shards",
         "heads": "trained" if crossed.is_trained else "start",
         "start_auroc": crossed.start_auroc,
@@ -289,6 +313,12 @@ def _summary(
         "n_fit": len(trained.fit_set.pairs),
         "verdicts": None,
     }
+
+
+def _told_together(fit_set: FitSet) -> float | None:
+    """Return the share of mismatches that are whole images, None where that is all there is."""
+    n_images = len(np.unique(fit_set.pairs.image_id))
+    return None if n_images == len(fit_set.pairs) else fit_set.together
 
 
 def _start_only(pairs: Pairs, config: FitConfig, card: EncoderCard, *, seed: int) -> AuditModel:

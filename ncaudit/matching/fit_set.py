@@ -25,6 +25,7 @@ class FitSet:
         planted: m mismatches; both of their rows lie in one half of a fold.
         drawn: Which observed pairs are in the reference banks.
         n_runs: Number of runs that mismatches are planted for.
+        together: Share of the planted pairs whose image's captions all moved.
         everything: The observed pairs, then the planted ones.
     """
 
@@ -34,6 +35,7 @@ class FitSet:
     planted: Planted
     drawn: BankDraw
     n_runs: int
+    together: float = 1.0
     everything: Pairs = field(init=False)
 
     def __post_init__(self) -> None:

@@ -98,3 +98,22 @@ def test_images_with_one_and_with_several_captions_are_planted_alike() -> None:
 def shifted(pairs: Pairs) -> tuple[Ints, Ints]:
     far = np.uint64(1 << 40)
     return pairs.image_id + far, pairs.caption_id + far
+
+
+@pytest.mark.parametrize("together", [0.0, 0.4])
+def test_the_share_that_moves_together_can_be_chosen(together: float) -> None:
+    fold = assign_folds(group_rows(FIVE.image_id), n_folds=5, seed=0)
+    planted = plant_mismatches(FIVE, fold, n_runs=3, fraction=0.1, seed=0, together=together)
+    run_and_image = np.stack([planted.run.astype(np.uint64), FIVE.image_id[planted.row]])
+    _, at, counts = np.unique(run_and_image, axis=1, return_inverse=True, return_counts=True)
+    whole = np.mean(counts[at] == 5)
+    assert abs(whole - together) < 0.06
+    assert len(np.unique(planted.row)) == len(planted) > 0.28 * len(FIVE)
+    np.testing.assert_array_equal(fold[planted.row], fold[planted.caption_row])
+
+
+def test_one_caption_alone_moves_as_a_whole_image_does() -> None:
+    fold = assign_folds(group_rows(ONE.image_id), n_folds=5, seed=0)
+    planted = plant_mismatches(ONE, fold, n_runs=3, fraction=0.1, seed=0, together=0.0)
+    assert np.all(ONE.image_id[planted.row] != ONE.image_id[planted.caption_row])
+    assert len(planted) == 180

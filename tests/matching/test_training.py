@@ -104,7 +104,7 @@ def test_every_piece_starts_again_with_the_labels_of_the_last() -> None:
 def test_published_schedule_freezes_initialises_and_blends() -> None:
     result = trained(pieces=(1, 2), warmup=2, labels_from="ones", noise_guard=0.0)
     labels = result.labels
-    assert labels.shape == (HeadsConfig(pieces=(1, 2), warmup=2).n_epochs, 600) == (7, 600)
+    assert labels.shape == (7, 600)
     assert len(result.checkpoints) == 4
     np.testing.assert_array_equal(labels[0], 1)
     assert 0 < labels[1].min() < 0.1  # p itself: the floor acts where labels are used
@@ -112,6 +112,13 @@ def test_published_schedule_freezes_initialises_and_blends() -> None:
     np.testing.assert_array_equal(labels[3], floored)
     np.testing.assert_array_equal(labels[4], floored)
     assert not np.array_equal(labels[5], floored)
+
+
+def test_large_sets_are_passed_over_less_often_but_once_at_least() -> None:
+    config = HeadsConfig(pieces=(4, 2), most_visits=1200)
+    assert config.for_size(300).pieces == (4, 2)
+    assert config.for_size(600).pieces == (2, 2)
+    assert config.for_size(5000).pieces == (1, 1)
 
 
 def test_labels_can_start_from_ones_whatever_is_given() -> None:
