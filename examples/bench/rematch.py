@@ -16,18 +16,23 @@ import json
 import os
 import resource
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from quality import caption_rows, load_run, machine
 from scipy.optimize import linear_sum_assignment
+from verdicts import load_pool
 
+from ncaudit.audit.bench.machine import machine
+from ncaudit.audit.bench.pool import first_captions
 from ncaudit.audit.fit_model import fit_model
+from ncaudit.audit.noise.kinds import NoiseKind
+from ncaudit.audit.noise.plant import plant_noise
 from ncaudit.config import FitConfig, RematchConfig
 from ncaudit.matching.heads import unit_rows
 from ncaudit.matching.pairs import Pairs
 from ncaudit.rematch.propose import Space, Suspects, propose
-from ncaudit.types import EncoderCard
+from ncaudit.types import EncoderCard, Floats
 
 N_GENERATED, N_TOPICS, DIM, NUISANCE = 6000, 300, 512, 2.4
 CARD = EncoderCard(
@@ -62,12 +67,16 @@ def generated(n: int, orphans: float, seed: int) -> tuple[Pairs, Truth]:
 
 
 def exchanged(run: Path, captions: str, seed: int) -> tuple[Pairs, Truth, EncoderCard]:
-    pairs, card = load_run(run)
-    _, first = np.unique(pairs.image_id, return_index=True)
-    clean = pairs if captions != "1" else pairs.take(np.sort(first))
-    truth = set(zip(pairs.image_id.tolist(), pairs.caption_id.tolist(), strict=True))
-    source = caption_rows(clean, "caption", 0.4, seed)
-    return clean.recombine(np.arange(len(clean)), source), truth, card
+    pool, card = load_pool(run)
+    pool = first_captions(pool, int(captions))
+    clean = pool.pairs
+    noisy = plant_noise(pool, NoiseKind.CAPTION, 0.4, seed=seed, encode=no_new_captions)
+    truth = set(zip(clean.image_id.tolist(), clean.caption_id.tolist(), strict=True))
+    return noisy.pairs, truth, card
+
+
+def no_new_captions(_: Sequence[str]) -> Floats:
+    raise AssertionError("exchanged captions are all known")
 
 
 def is_true(suspects: Suspects, donor: np.ndarray, truth: Truth) -> np.ndarray:
@@ -215,7 +224,7 @@ def main() -> None:
         else:
             pairs, truth, card = exchanged(given.run, kind, given.seed)
             result = measure(pairs, truth, card, given.seed)
-        known.append({"case": case, "seed": given.seed, **machine(), **result})
+        known.append({"case": case, "seed": given.seed, **machine("cpu"), **result})
         given.json.parent.mkdir(parents=True, exist_ok=True)
         head = {"command": "examples/bench/rematch.py"}
         given.json.write_text(json.dumps({**head, "results": known}, indent=1) + "\n")

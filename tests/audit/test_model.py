@@ -96,6 +96,12 @@ def test_self_check_is_a_set_of_shares(noisy: Case) -> None:
     assert all(0 <= value <= 1 for value in check.values())
 
 
+def test_captions_that_stray_alone_are_told_from_images_that_stray_whole(noisy: Case) -> None:
+    together = noisy.model.summary["moving_together"]
+    several = len(np.unique(noisy.pairs.image_id)) < len(noisy.pairs)
+    assert (together < 0.2) if several else (together is None)
+
+
 def test_subsets_and_orders_of_the_fit_pairs_get_the_same_numbers(case: Case) -> None:
     for rows in (np.array([17]), np.arange(50, 90), np.random.default_rng(0).permutation(900)):
         assert_same(case.model.score(case.pairs.take(rows)), case.scores, rows)
