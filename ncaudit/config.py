@@ -230,6 +230,7 @@ class RematchConfig:
         duplicate_cosine: Captions whose frozen embeddings are more alike are one.
         search_dim: Leading directions of the matching space that the index sees.
         regularisation: Weight of the transport's entropy.
+        temperature: tau of the softmax among an image's and a caption's candidates.
         accept_confidence: Least `rematch_confidence` of an accepted proposal.
         accept_mass: Least transported share of an accepted proposal.
         accept_p: An accepted proposal's p_mismatch is below this.
@@ -245,6 +246,7 @@ class RematchConfig:
     duplicate_cosine: float = 0.98
     search_dim: int = 256
     regularisation: float = 0.02
+    temperature: float = 0.05
     accept_confidence: float = 0.5
     accept_mass: float = 0.5
     accept_p: float = 0.2

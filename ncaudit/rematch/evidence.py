@@ -8,7 +8,7 @@ from ncaudit.rematch.candidates import Edges
 from ncaudit.rematch.nodes import Nodes
 from ncaudit.types import Bools, Floats, Ints
 
-EVIDENCE = ("mass", "margin", "caption_margin", "similarity")
+EVIDENCE = ("mass", "margin", "caption_margin", "similarity", "match")
 N_ALTERNATIVES = 3
 
 
@@ -19,7 +19,7 @@ class Found:
     Attributes:
         caption: Proposed distinct caption, shape (s,).
         node: Its node of the transport, shape (s,).
-        evidence: As EVIDENCE says, high speaks for the proposal, shape (s, 4).
+        evidence: As EVIDENCE says, high speaks for the proposal, shape (s, 5).
         mutual: Both are among each other's nearest, as many as they have places, shape (s,).
         alternatives: The captions next in line, shape (s, 3).
         alternative_similarity: Their similarities, shape (s, 3).
@@ -45,8 +45,36 @@ def eligible_edges(edges: Edges, nodes: Nodes) -> Bools:
     return allowed
 
 
+def match_probability(edges: Edges, caption_node: Ints, temperature: float) -> Floats:
+    """Return (P + Q) / 2, the softmax of each edge among its image's and its caption's.
+
+    Args:
+        edges: Candidate edges; what is no candidate counts for nothing.
+        caption_node: Node of every distinct caption, shape (m,).
+        temperature: tau, at least 0.003: above it nothing underflows.
+
+    Returns:
+        Shape (e,), in (0, 1].
+
+    Source:
+        Qin et al., NeurIPS 2023, arXiv:2310.17468 (match probability, there of a batch).
+    """
+    column = caption_node[edges.columns]
+    grown = np.exp((edges.similarity.astype(np.float64) - 1.0) / temperature)
+    of_image = grown / np.bincount(edges.rows, grown)[edges.rows]
+    of_caption = grown / np.bincount(column, grown)[column]
+    mean: Floats = (of_image + of_caption) / 2
+    return mean
+
+
 def read_proposals(
-    edges: Edges, mass: Floats, caption_node: Ints, nodes: Nodes, allowed: Bools
+    edges: Edges,
+    mass: Floats,
+    caption_node: Ints,
+    nodes: Nodes,
+    allowed: Bools,
+    *,
+    temperature: float,
 ) -> Found:
     """Give every seeker the edge of its image with the most mass that is still free.
 
@@ -56,8 +84,10 @@ def read_proposals(
         caption_node: Node of every distinct caption, shape (m,).
         nodes: The images and captions of the edges.
         allowed: Edges that may be proposed, shape (e,).
+        temperature: tau of the match probabilities.
     """
-    behind = _lead_over_others(edges, caption_node)
+    lead = _lead_over_others(edges, caption_node)
+    match = match_probability(edges, caption_node, temperature)
     at = np.flatnonzero(allowed)
     rows, similarity = edges.rows[at], edges.similarity[at]
     order = np.lexsort((edges.columns[at], -similarity, -mass[at], rows))
@@ -67,7 +97,7 @@ def read_proposals(
     count = np.bincount(rows, minlength=n_images)
     lists = _Lists(at[order], at[nearest], start, count)
     nth = _nth_of_its_image(nodes.image_of)
-    return _Reader(edges, mass, behind, caption_node, nodes).read(lists, nth)
+    return _Reader(edges, mass, lead, match, caption_node, nodes).read(lists, nth)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,6 +122,7 @@ class _Reader:
     edges: Edges
     mass: Floats
     lead: Floats
+    match: Floats
     caption_node: Ints
     nodes: Nodes
 
@@ -108,7 +139,8 @@ class _Reader:
         alone = has & np.isnan(margin)
         margin[alone] = 1.0  # nothing else is near
         caption_margin = self._at(self.lead, edge)
-        columns = [self._at(self.mass, edge), margin, caption_margin, similarity]
+        match = self._at(self.match, edge)
+        columns = [self._at(self.mass, edge), margin, caption_margin, similarity, match]
         others = np.stack(
             [
                 lists.pick(lists.by_mass, image, nth + step)

@@ -245,7 +245,10 @@ class _Game:
         about = {"index": edges.index, "edges": len(edges.rows), "mass": round(moved, 4)}
         if self._on_round:
             self._on_round(1)
-        return _Play(nodes, read_proposals(edges, mass, node, nodes, allowed), about)
+        found = read_proposals(
+            edges, mass, node, nodes, allowed, temperature=self._config.temperature
+        )
+        return _Play(nodes, found, about)
 
     def _players(self, probes: Ints, hidden: Bools) -> Round:
         n_flagged = self._suspects.n_flagged
@@ -376,7 +379,7 @@ def _proposals(
     def row_of(caption: Ints) -> Ints:
         return np.where(caption >= 0, nodes.caption_row[caption], -1)
 
-    mass, margin, _, similarity = found.evidence[:n].T
+    mass, margin, _, similarity, _ = found.evidence[:n].T
     return Proposals(
         donor=row_of(found.caption[:n]),
         similarity=similarity,
