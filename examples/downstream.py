@@ -2,8 +2,7 @@
 
     python examples/downstream.py WORK
 
-Draws demo shards of which two captions in five are wrong, audits and cleans them with the
-commands a user would type, cleans them once more by the truth, and trains one linear head
+Draws demo shards of which two captions in five are wrong, audits and cleans them, cleans them once more by the truth, and trains one linear head
 on each with the same number of updates. All heads are tested on clean pictures that none
 has seen. Recovery is the share of the loss that cleaning wins back: 0 is training on the
 noisy shards, 1 is knowing every mismatch.
@@ -11,29 +10,23 @@ noisy shards, 1 is knowing every mismatch.
 
 import argparse
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 
+import ncaudit
 from ncaudit.audit.downstream import HeadTraining, train_retrieval_head
 from ncaudit.audit.embed import embed_shards, open_embedder
 from ncaudit.audit.fit_sample import draw_sample, gather_pairs
 from ncaudit.audit.stages import Stages
 from ncaudit.config import ScoreConfig
+from ncaudit.engine import open_engine
 from ncaudit.engine.ledger import Ledger
 from ncaudit.matching.pairs import Pairs
 from ncaudit.matching.retrieval import Retrieval, retrieval
 from ncaudit.shards.discover import discover_shards
 
 TRAINING = HeadTraining(updates=300, batch=128)
-
-
-def ncaudit(*words: object) -> None:
-    command = [sys.executable, "-m", "ncaudit", *(str(word) for word in words)]
-    print("$ ncaudit", *command[3:], flush=True)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - our own words
 
 
 def write_verdicts(truth: Path, verdicts: Path) -> None:
@@ -50,7 +43,8 @@ def embedded(shards: Path, cache: Path) -> Pairs:
     """Return the pairs of a folder of shards as frozen embeddings."""
     found = [shard for shard in discover_shards([str(shards)]) if "rejected" not in shard.name]
     embedder = open_embedder(ScoreConfig(shards=(str(shards),)), cache)
-    cached = embed_shards(found, embedder, Ledger(cache), Stages())
+    with open_engine(ncaudit.EngineOptions(), embedder.device) as engine:
+        cached = embed_shards(found, embedder, engine, Ledger(cache), Stages())
     sample = draw_sample([shard.tally for shard in cached], 1_000_000, seed=0)
     return gather_pairs(sample, cached, cache)
 
@@ -64,12 +58,12 @@ def tested(training: Pairs, held_out: Pairs) -> Retrieval:
 
 def main(work: Path, n_pairs: int) -> None:
     noisy, audit = work / "noisy", work / "audit"
-    ncaudit("demo", "-o", noisy, "--pairs", n_pairs, "--noise-rate", 0.4)
-    ncaudit("demo", "-o", work / "held-out", "--pairs", 400, "--noise-rate", 0, "--seed", 1)
-    ncaudit("score", noisy, "-o", audit, "--quiet")
-    ncaudit("clean", audit, "-o", work / "cleaned", "--threshold", 0.5)
+    ncaudit.demo(noisy, pairs=n_pairs, noise_rate=0.4)
+    ncaudit.demo(work / "held-out", pairs=400, noise_rate=0, seed=1)
+    ncaudit.score(noisy, output=audit)
+    ncaudit.clean(audit, output=work / "cleaned", threshold=0.5)
     write_verdicts(noisy / "truth.csv", work / "verdicts.csv")
-    ncaudit("clean", audit, "-o", work / "oracle", "--verdicts", work / "verdicts.csv")
+    ncaudit.clean(audit, output=work / "oracle", verdicts=work / "verdicts.csv")
     held_out = embedded(work / "held-out", work / "cache/held-out")
     rsum = {}
     for name in ("noisy", "cleaned", "oracle"):

@@ -12,8 +12,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from PIL import Image
 
+import ncaudit
 from ncaudit.files import open_read
-from ncaudit.report.parts import read_part
 from ncaudit.shards.read import image_of, read_samples
 from ncaudit.shards.samples import Sample
 
@@ -21,11 +21,7 @@ COLUMNS = ["shard", "key", "caption", "p_mismatch", "sample_index"]
 
 
 def most_suspicious(run: Path, n: int) -> list[dict[str, object]]:
-    rows = [
-        row
-        for part in sorted(run.glob("scores/**/*.parquet"))
-        for row in read_part(part, COLUMNS).to_pylist()
-    ]
+    rows = ncaudit.open_run(run).table(COLUMNS).to_pylist()
     scored = [row for row in rows if row["p_mismatch"] is not None]
     return sorted(scored, key=lambda row: -row["p_mismatch"])[:n]
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import fsspec
 
-from ncaudit.errors import InputError
+from ncaudit.errors import InputError, OutputExistsError
 
 TEMPORARY_MARK = ".tmp-"
 _CHUNK_BYTES = 1 << 20
@@ -160,7 +160,10 @@ def mask_secrets(path: str) -> str:
     """Return `path` without the user info and query that may carry credentials."""
     if not is_url(path):
         return path
-    parts = urlsplit(path)
+    try:
+        parts = urlsplit(path)
+    except ValueError:  # no URL after all; what may be secret in it cannot be told
+        return f"{path.partition('://')[0]}://..."
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
@@ -170,7 +173,13 @@ def atomic_path(path: Path) -> Generator[Path]:
     """Yield a temporary path beside `path`; on success fsync it and rename it into place.
 
     On an exception the temporary file is removed and `path` is untouched.
+
+    Raises:
+        OutputExistsError: If something is at `path` that is no file: a folder, or a device,
+            which would be replaced for everybody.
     """
+    if path.exists() and not path.is_file():
+        raise OutputExistsError(f"{path} is there and is no file", hint="Name another file.")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{TEMPORARY_MARK}{os.getpid()}-{path.name}")
     try:

@@ -206,7 +206,10 @@ def _first_rows(shard: str, sample_index: Floats) -> Ints:
     steps = np.diff(sample_index[:n_rows], prepend=-1.0)
     in_order = np.isin(steps, (0.0, 1.0)).all() and (n_rows == 0 or steps[0] == 1.0)
     if not in_order:
-        raise ShardsFailedError(f"the scores of {shard} do not number its samples in order")
+        raise ShardsFailedError(
+            f"the scores of {shard} do not number its samples in order",
+            hint="Score the shards again into a new folder, then clean that run.",
+        )
     return np.append(np.flatnonzero(steps == 1.0), n_rows)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ncaudit import __version__
 from ncaudit.audit.embed import Embedder
+from ncaudit.audit.extra_signals import versions_of
 from ncaudit.audit.gather_known import identity_of_known
 from ncaudit.config import ScoreConfig, as_plain
 from ncaudit.files import digest_bytes, digest_file, read_json, remove_tree
@@ -93,6 +94,7 @@ def identity(
     for name in _NOT_DECISIVE:
         settings.pop(name)
     settings["device"] = embedder.device
+    settings["extra_signals"] = versions_of(config.extra_signals)
     settings |= identity_of_known(config)
     settings["model"] = digest_model(Path(config.model)) if config.model else None
     return {

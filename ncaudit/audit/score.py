@@ -17,6 +17,7 @@ from ncaudit.audit.embed import (
     open_embedder,
     settle_times,
 )
+from ncaudit.audit.extra_signals import extra_columns, load_signals, versions_of
 from ncaudit.audit.fit_sample import draw_sample
 from ncaudit.audit.full_disk import full_disk_is_deliberate
 from ncaudit.audit.gather_known import check_known, gather_known
@@ -40,6 +41,7 @@ from ncaudit.report.audit_csv import merge_csv
 from ncaudit.report.parts import write_part
 from ncaudit.report.summary import Summary, read_summary, write_summary
 from ncaudit.shards.discover import discover_shards
+from ncaudit.signals.base import Signal
 from ncaudit.types import ShardRef, ShardTally
 
 _STAGE = "score"
@@ -79,6 +81,7 @@ def score_shards(
     stages, run, ledger = Stages(progress), RunDirectory(out), Ledger(out)
     shards = settle_times(discover_shards(config.shards), run.embeddings)
     check_known(config)
+    load_signals(config.extra_signals)  # before anything is done for a name that is wrong
     embedder = open_embedder(config, run.embeddings)
     given = load_given_model(Path(config.model), embedder.encoder.card) if config.model else None
     whole = identity("score", config, embedder, shards)
@@ -236,16 +239,20 @@ class MakeScore:
     Attributes:
         folder: The model's, or None where there is no model.
         key: Digest of the model.
+        signals: Signals of other packages.
+        aligned: Whether the embeddings are of one space.
         model: The model if it is loaded already; it does not travel to other processes.
     """
 
     folder: Path | None
     key: str
+    signals: tuple[str, ...]
+    aligned: bool
     model: AuditModel | None = field(default=None, compare=False)
 
     def __reduce__(self) -> tuple[type["MakeScore"], tuple[object, ...]]:
         """Pickle everything but the model."""
-        return MakeScore, (self.folder, self.key)
+        return MakeScore, (self.folder, self.key, self.signals, self.aligned)
 
     def __call__(self, threads: int) -> Callable[[ScoreTask, OnProgress], Record]:
         """Load the model.
@@ -255,17 +262,17 @@ class MakeScore:
         """
         make_torch_repeatable(threads)
         model = self.model or (load_model(self.folder) if self.folder else None)
-        return partial(_score_shard, model)
+        return partial(_score_shard, model, load_signals(self.signals), self.aligned)
 
 
 def _score_all(job: _Job, cached: Sequence[CachedShard], scorer: _Scorer) -> None:
     job.stages.stage(_STAGE, sum(shard.tally.n_pairs for shard in cached))
     filled = filled_sizes(job.run, job.ledger, [shard.tally.shard for shard in cached])
-    tasks = []
+    tasks, signals = [], versions_of(job.config.extra_signals)
     for index, shard in enumerate(cached):
         name = shard.tally.shard
         part = job.run.part(name).absolute()
-        key = digest_json([scorer.key, shard.sha256, shard.key, __version__])
+        key = digest_json([scorer.key, shard.sha256, shard.key, __version__, *signals])
         done = job.ledger.done(_STAGE, name, key)
         # With its proposals a part has another size.
         sizes = (done.get("n_bytes"), filled.get(name)) if done else ()
@@ -282,7 +289,8 @@ def _score_all(job: _Job, cached: Sequence[CachedShard], scorer: _Scorer) -> Non
         job.stages.advance(task.tally.n_pairs)
 
     model = job.run.model.absolute() if scorer.model is not None else None
-    make_score = MakeScore(model, scorer.key, scorer.model)
+    aligned = job.embedder.encoder.card.aligned
+    make_score = MakeScore(model, scorer.key, job.config.extra_signals, aligned, scorer.model)
     _raise_for_failures(job.engine.run(tasks, make_score, on_done))
 
 
@@ -296,13 +304,21 @@ def _raise_for_failures(failures: Sequence[Failure]) -> None:
         )
 
 
-def _score_shard(model: AuditModel | None, task: ScoreTask, _on_progress: OnProgress) -> Record:
-    scores = None
-    if model is not None and task.tally.n_scored:
+def _score_shard(
+    model: AuditModel | None,
+    signals: Mapping[str, Signal],
+    aligned: bool,  # noqa: FBT001 - bound with `partial`
+    task: ScoreTask,
+    _on_progress: OnProgress,
+) -> Record:
+    pairs = scores = None
+    if task.tally.n_scored and (signals or model is not None):
         part = read_embeddings(task.folder)
         pairs = Pairs(part.image, part.caption, part.image_id, part.caption_id)
+    if model is not None and pairs is not None:
         scores = model.score(pairs)
     table = shard_table(task.name, task.folder, scores)
+    table |= extra_columns(signals, table, pairs, scores, aligned=aligned)
     if len(table["key"]) != task.tally.n_pairs:
         raise ValueError(f"{task.name}: {len(table['key'])} rows for {task.tally.n_pairs} pairs")
     write_part(task.part, table)

@@ -70,7 +70,10 @@ def load_scored_run(folder: Path) -> ScoredRun:
         captions = str(content["config"].get("captions", "auto"))
         inputs = tuple(str(name) for name in content["config"].get("shards", ()))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is not a run of ncaudit: {error!r}") from error
+        raise InputError(
+            f"{path} is not a run of ncaudit: {error!r}",
+            hint="Score the shards into another folder.",
+        ) from error
     gone = [shard.name for shard in shards if not shard.part.is_file()]
     if gone:
         raise InputError(
@@ -195,7 +198,10 @@ def _is_same(shard: ScoredShard) -> bool:
     try:
         return digest_file(shard.path) == shard.sha256
     except OSError as error:
-        raise InputError(f"{mask_secrets(shard.path)} cannot be read: {error}") from error
+        raise InputError(
+            f"{mask_secrets(shard.path)} cannot be read: {error}",
+            hint="Put the shard back where it was scored, and make it readable.",
+        ) from error
 
 
 def _listed(names: Iterable[str], limit: int = 10) -> str:

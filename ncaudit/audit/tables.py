@@ -39,7 +39,7 @@ def shard_table(shard: str, folder: Path, scores: Scores | None) -> dict[str, An
     columns = p | scores.signals | {"reasons": scores.reasons, "in_fit": scores.in_fit}
     columns["verdict"] = verdicts(**p)
     columns["crcl_label_history"] = _lists(scores.history)
-    return table | {name: _spread(values, scored) for name, values in columns.items()}
+    return table | {name: spread(values, scored) for name, values in columns.items()}
 
 
 def verdicts(p_mismatch: Floats, p_low: Floats, p_high: Floats) -> list[str | None]:
@@ -61,13 +61,21 @@ def _lists(history: Floats) -> list[list[float] | None]:
     return [None if np.isnan(row).any() else row.tolist() for row in history]
 
 
-def _spread(values: Any, scored: Bools) -> Any:
-    """Put the scored pairs' values at their rows; the other rows are empty."""
+def spread(values: Any, scored: Bools) -> Any:
+    """Put the scored pairs' values at their rows; the other rows are empty.
+
+    Args:
+        values: One value per scored pair: an array or a list.
+        scored: Which rows are scored, shape (rows,).
+
+    Raises:
+        ValueError: If there are more or fewer values than scored rows.
+    """
     if len(values) != scored.sum():
         raise ValueError(f"{len(values)} values for {scored.sum()} scored pairs")
     if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind == "f":
-        spread = np.full(len(scored), np.nan)
-        spread[scored] = values
-        return spread
+        numbers = np.full(len(scored), np.nan)
+        numbers[scored] = values
+        return numbers
     rows = iter(values.tolist() if isinstance(values, np.ndarray) else values)
     return [next(rows) if is_scored else None for is_scored in scored]

@@ -41,11 +41,17 @@ def read_verdicts(path: Path) -> Verdicts:
             raise ConfigError(f"{where}: unknown verdict {shown!r}", hint=f"Known: {known}.")
         index = str(row["caption_index"])
         if not index.isdecimal() or len(index) > _MAX_DIGITS:
-            raise ConfigError(f"{where}: caption_index {index[:_MAX_SHOWN]!r} is no number")
+            raise ConfigError(
+                f"{where}: caption_index {index[:_MAX_SHOWN]!r} is no number",
+                hint="It is the position among the sample's captions, 0 for the first.",
+            )
         pair = (str(row["key"]), int(index))
         human = _MEANINGS[verdict]
         if verdicts.setdefault(str(row["shard"]), {}).setdefault(pair, human) != human:
-            raise ConfigError(f"{where}: two verdicts about {pair[0]!r}, caption {pair[1]}")
+            raise ConfigError(
+                f"{where}: two verdicts about {pair[0]!r}, caption {pair[1]}",
+                hint="Delete the line that is wrong.",
+            )
     return verdicts
 
 
@@ -87,11 +93,17 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
             reader = csv.DictReader(file)
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
-                raise ConfigError(f"{path} has no column {', '.join(missing)}")
+                raise ConfigError(
+                    f"{path} has no column {', '.join(missing)}",
+                    hint=f"The first line of the CSV names the columns: {','.join(COLUMNS)}",
+                )
             for row in reader:
                 yield reader.line_num, row
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"the verdicts {path} cannot be read: {error}") from error
+        raise ConfigError(
+            f"the verdicts {path} cannot be read: {error}",
+            hint=f"A CSV in UTF-8 is wanted, with the columns {','.join(COLUMNS)}.",
+        ) from error
 
 
 def _unknown_pairs(unknown: list[str]) -> ConfigError:

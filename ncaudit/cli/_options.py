@@ -6,7 +6,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 ShardsArgument: TypeAlias = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(
         metavar="SHARDS...",
         help="Folders, globs, brace ranges, @lists or URLs of .tar shards.",

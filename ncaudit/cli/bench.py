@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ncaudit.audit.bench.settings import Baselines, BenchConfig
+from ncaudit.audit.bench.settings import Baselines
 from ncaudit.audit.noise.kinds import NoiseKind
 from ncaudit.cli._bench_table import show_case
 from ncaudit.cli._console import complain, exit_codes, say, say_json, show_table
@@ -25,12 +25,13 @@ from ncaudit.cli._options import (
     ShardsArgument,
 )
 from ncaudit.cli._progress import progress
-from ncaudit.config import FitConfig, ScoreConfig
+from ncaudit.cli._settings import ConfigOption, PrintConfigOption, settled
 from ncaudit.errors import ConfigError
 
 
 def bench(
-    shards: ShardsArgument,
+    context: typer.Context,
+    shards: ShardsArgument = None,
     noise: Annotated[
         list[NoiseKind], typer.Option(help="What is exchanged; give it again for more kinds.")
     ] = [NoiseKind.CAPTION],  # noqa: B006 - typer reads it, nobody changes it
@@ -56,41 +57,29 @@ def bench(
     device: DeviceOption = "auto",
     batch_size: BatchSizeOption = 64,
     fit_pairs: FitPairsOption = 500_000,
+    config: ConfigOption = None,
+    print_config: PrintConfigOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Plant known mismatches in clean shards and measure how well they are found."""
     with exit_codes():
-        from ncaudit.audit.bench.run import bench_shards
+        from ncaudit.api.settings import BenchSettings
+
+        n_captions = _captions_per_image(captions_per_image)
+        settings = settled(BenchSettings, context, captions_per_image=n_captions)
+        from ncaudit.api.bench import run_bench
         from ncaudit.audit.bench.summary import summarise_cases
         from ncaudit.audit.score import raise_for_defects
 
-        config = BenchConfig(
-            score=ScoreConfig(
-                shards=tuple(shards),
-                encoder=encoder,
-                captions=captions,
-                device=device,
-                batch_size=batch_size,
-                fit=FitConfig(fit_pairs=fit_pairs),
-            ),
-            noise=tuple(noise),
-            rates=tuple(rate),
-            n_seeds=seeds,
-            captions_per_image=_captions_per_image(captions_per_image),
-            baselines=baselines,
-            downstream=downstream,
-        )
         with progress(quiet) as shown:
-            found = bench_shards(
-                config, out, cache or out / "embeddings", shown, command=_command()
-            )
+            found = run_bench(settings, shown, command=_command())
         cases = summarise_cases(found.results)
-        plots = _plot(out, cases)
+        plots = _plot(settings.out, cases)
         if json:
-            say_json({"out": str(out), "plots": plots, "cases": cases})
+            say_json({"out": str(settings.out), "plots": plots, "cases": cases})
         else:
-            _show(out, cases, plots)
+            _show(settings.out, cases, plots)
         raise_for_defects(found.defects)
 
 
@@ -100,9 +89,9 @@ def _command() -> str:
     return shlex.join(["ncaudit", *map(mask_secrets, sys.argv[1:])])
 
 
-def _captions_per_image(given: str) -> int | None:
+def _captions_per_image(given: str) -> int | str:
     if given == "all":
-        return None
+        return given
     if not given.isdecimal():
         raise ConfigError(
             f"--captions-per-image {given!r} is no number", hint="Use a number, or `all`."

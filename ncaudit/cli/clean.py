@@ -12,6 +12,7 @@ import typer
 from ncaudit.cli._console import exit_codes, say, say_json, show_table
 from ncaudit.cli._options import JsonOption, OutOption, QuietOption, RunArgument
 from ncaudit.cli._progress import progress
+from ncaudit.cli._settings import ConfigOption, PrintConfigOption, settled
 
 if TYPE_CHECKING:
     from ncaudit.audit.clean import CleanSummary
@@ -63,6 +64,7 @@ ReshardOption: TypeAlias = Annotated[
 
 
 def clean(
+    context: typer.Context,
     run: RunArgument = Path("audit"),
     out: OutOption = Path("cleaned"),
     threshold: ThresholdOption = None,
@@ -72,38 +74,24 @@ def clean(
     apply_rematch: ApplyRematchOption = False,
     min_confidence: MinConfidenceOption = None,
     reshard: ReshardOption = None,
+    config: ConfigOption = None,
+    print_config: PrintConfigOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Write cleaned and rejected shards. Never decodes, re-encodes or reorders what it keeps."""
     with exit_codes():
-        from ncaudit.audit.clean import clean as clean_run
-        from ncaudit.audit.clean_config import CleanConfig
-        from ncaudit.audit.scored_run import count_pairs, load_scored_run
+        from ncaudit.api.settings import CleanSettings
 
-        config = CleanConfig(
-            run=run,
-            out=out,
-            threshold=threshold,
-            keep_fraction=keep_fraction,
-            max_good_loss=max_good_loss,
-            verdicts=verdicts,
-            apply_rematch=apply_rematch,
-            min_confidence=min_confidence,
-            reshard=reshard,
-        )
+        settings = settled(CleanSettings, context)
+        from ncaudit.api.clean import run_clean
+
         with progress(quiet) as shown:
-            shown.stage("clean", count_pairs(load_scored_run(run)))
-            summary = clean_run(
-                config,
-                lambda tally: shown.advance(tally.n_pairs),
-                lambda n_samples: shown.stage("reshard", n_samples, "samples"),
-                lambda tally: shown.advance(tally.n_samples),
-            )
+            summary = run_clean(settings, shown)
         if json:
-            say_json({"out": str(out), "tars": list(summary.sizes)} | asdict(summary))
+            say_json({"out": str(settings.out), "tars": list(summary.sizes)} | asdict(summary))
         else:
-            _show(config, summary)
+            _show(settings, summary)
 
 
 def _show(config: "CleanConfig", summary: "CleanSummary") -> None:

@@ -10,31 +10,32 @@ import typer
 from ncaudit.cli._console import exit_codes, say, say_json, show_table
 from ncaudit.cli._options import JsonOption, OutOption, QuietOption, SeedOption
 from ncaudit.cli._progress import progress
+from ncaudit.cli._settings import ConfigOption, PrintConfigOption, settled
 
 
 def demo(
+    context: typer.Context,
     out: OutOption = Path("demo"),
     pairs: Annotated[int, typer.Option(min=20, help="Number of readable pairs.")] = 1200,
     noise_rate: Annotated[
         float, typer.Option(min=0, max=1, help="Share of pairs with another picture's caption.")
     ] = 0.2,
     seed: SeedOption = 0,
+    config: ConfigOption = None,
+    print_config: PrintConfigOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Draw small shards with planted mismatches, to try an audit. Needs no data."""
     with exit_codes(resumable=False):
-        from ncaudit.audit.demo import TRUTH_NAME, make_demo
+        from ncaudit.api.settings import DemoSettings
+
+        settings = settled(DemoSettings, context)
+        from ncaudit.api.demo import run_demo
+        from ncaudit.audit.demo import TRUTH_NAME
 
         with progress(quiet) as shown:
-            shown.stage("draw", pairs, "pairs")
-            summary = make_demo(
-                out,
-                n_pairs=pairs,
-                noise_rate=noise_rate,
-                seed=seed,
-                on_image=lambda _: shown.advance(),
-            )
+            summary = run_demo(settings, shown)
         if json:
             say_json(asdict(summary) | {"shards": [str(path) for path in summary.shards]})
             return
@@ -43,8 +44,8 @@ def demo(
                 ("pairs", f"{summary.n_pairs:,}"),
                 ("  mismatched", f"{summary.n_mismatched:,}"),
                 ("damaged samples", f"{summary.n_rejects:,}"),
-                ("shards", f"{len(summary.shards)} in {out}"),
-                ("which are wrong", str(out / TRUTH_NAME)),
+                ("shards", f"{len(summary.shards)} in {settings.out}"),
+                ("which are wrong", str(settings.out / TRUTH_NAME)),
             ]
         )
-        say(f"\naudit them:\n  ncaudit score {shlex.quote(str(out))}")
+        say(f"\naudit them:\n  ncaudit score {shlex.quote(str(settings.out))}")

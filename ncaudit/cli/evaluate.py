@@ -18,43 +18,42 @@ from ncaudit.cli._options import (
     ShardsArgument,
 )
 from ncaudit.cli._progress import progress
-from ncaudit.config import ScoreConfig
+from ncaudit.cli._settings import ConfigOption, PrintConfigOption, settled
 
 if TYPE_CHECKING:
     from ncaudit.audit.evaluate import Evaluation
 
 
 def evaluate(
-    shards: ShardsArgument,
-    model: Annotated[Path, typer.Option(help="Folder of the fitted model.", show_default=False)],
+    context: typer.Context,
+    shards: ShardsArgument = None,
+    model: Annotated[Path | None, typer.Option(help="Folder of the fitted model.")] = None,
     out: OutOption = Path("evaluation"),
     encoder: EncoderOption = "bundled",
     captions: CaptionsOption = "auto",
     cache: CacheOption = None,
     device: DeviceOption = "auto",
     batch_size: BatchSizeOption = 64,
+    config: ConfigOption = None,
+    print_config: PrintConfigOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Measure how well a model retrieves images by captions and captions by images."""
     with exit_codes():
-        from ncaudit.audit.evaluate import as_json, evaluate_model
+        from ncaudit.api.settings import EvaluateSettings
+
+        settings = settled(EvaluateSettings, context)
+        from ncaudit.api.evaluate import run_evaluate
+        from ncaudit.audit.evaluate import as_json
         from ncaudit.audit.score import raise_for_defects
 
-        config = ScoreConfig(
-            shards=tuple(shards),
-            encoder=encoder,
-            captions=captions,
-            model=str(model),
-            device=device,
-            batch_size=batch_size,
-        )
         with progress(quiet) as shown:
-            found = evaluate_model(config, out, cache or out / "embeddings", shown)
+            found = run_evaluate(settings, shown)
         if json:
-            say_json({"out": str(out)} | as_json(found))
+            say_json({"out": str(settings.out)} | as_json(found))
         else:
-            _show(out, found)
+            _show(settings.out, found)
         raise_for_defects(found.defects)
 
 

@@ -9,9 +9,11 @@ import typer
 from ncaudit.cli._console import exit_codes, say_json, show_table
 from ncaudit.cli._options import JsonOption, QuietOption, RunArgument
 from ncaudit.cli._progress import progress
+from ncaudit.cli._settings import ConfigOption, PrintConfigOption, settled
 
 
 def report(
+    context: typer.Context,
     run: RunArgument = Path("audit"),
     out: Annotated[
         Path | None,
@@ -21,16 +23,20 @@ def report(
     pairs: Annotated[
         int, typer.Option(min=0, max=500, help="Most pairs of each kind in the gallery.")
     ] = 120,
+    config: ConfigOption = None,
+    print_config: PrintConfigOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Write one HTML page with the run's numbers, plots and pairs. Loads nothing, sends nothing."""
     with exit_codes():
-        from ncaudit.audit.report import N_STEPS, write_report
+        from ncaudit.api.settings import ReportSettings
+
+        settings = settled(ReportSettings, context)
+        from ncaudit.api.report import run_report
 
         with progress(quiet) as shown:
-            shown.stage("report", N_STEPS, "steps")
-            written = write_report(run, out, plots=png, pairs_each=pairs, on_step=shown.advance)
+            written = run_report(settings, shown)
         if json:
             plots = [str(path) for path in written.plots]
             say_json(asdict(written) | {"path": str(written.path), "plots": plots})

@@ -7,9 +7,11 @@ import typer
 
 from ncaudit.cli._console import exit_codes, say
 from ncaudit.cli._options import RunArgument, SeedOption
+from ncaudit.cli._settings import ConfigOption, PrintConfigOption, settled
 
 
 def review(
+    context: typer.Context,
     run: RunArgument = Path("audit"),
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 is any free one.")
@@ -22,9 +24,14 @@ def review(
         float, typer.Option(min=0, max=1, help="Precision is estimated for dropping at this p.")
     ] = 0.5,
     seed: SeedOption = 0,
+    config: ConfigOption = None,
+    print_config: PrintConfigOption = False,
 ) -> None:
     """Show pairs one at a time on a local page, and write RUN/verdicts.csv. Sends nothing."""
     with exit_codes(resumable=False):
+        from ncaudit.api.settings import ReviewSettings
+
+        settings = settled(ReviewSettings, context)
         from ncaudit.audit.review_server import require_review_packages
 
         require_review_packages()
@@ -33,13 +40,16 @@ def review(
         from ncaudit.audit.review_verdicts import FILE_NAME, sole_reviewer
         from ncaudit.audit.scored_run import load_scored_run
 
+        run = settings.run
         load_scored_run(run)  # before a lock is left in a folder that is no run
         with sole_reviewer(run):
-            session = ReviewSession(run, n_pairs=pairs, threshold=threshold, seed=seed)
-            server = ReviewServer(session, port)
+            session = ReviewSession(
+                run, n_pairs=settings.pairs, threshold=settings.threshold, seed=settings.seed
+            )
+            server = ReviewServer(session, settings.port)
             say(f"review {len(session):,} pairs at\n  {server.url}")
             say(f"every verdict is written to {run / FILE_NAME}; Ctrl-C ends the review")
-            if open_page:
+            if settings.open_page:
                 typer.launch(server.url)
             try:
                 server.run()

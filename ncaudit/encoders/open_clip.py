@@ -156,10 +156,15 @@ def _load_model(checkpoint: Checkpoint) -> Any:
         )
     except (*_LOAD_ERRORS, SafetensorError) as error:
         raise WeightsError(
-            f"cannot load {checkpoint.path} as {checkpoint.model}: {error}",
+            f"cannot load {checkpoint.path} as {checkpoint.model}: {_first_line(error)}",
             hint="Check that the file holds plain tensors and belongs to this model.",
         ) from error
     return model.eval().requires_grad_(requires_grad=False)
+
+
+def _first_line(error: Exception) -> str:
+    # torch goes on with advice to load the file unsafely.
+    return str(error).partition("\n")[0]
 
 
 def _load_tokenizer(model: str) -> Any:

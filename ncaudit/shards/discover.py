@@ -57,6 +57,8 @@ _Found = list[tuple[str, dict[str, Any]]]
 
 def _resolve(pattern: str) -> _Found:
     refuse_shell(pattern)
+    if not pattern.strip():  # an unset variable of a shell, and not the current folder
+        raise InputError("a name of shards is empty", hint=f"{_HINT} The current folder is `.`.")
     if pattern.startswith("@"):
         return _resolve_all(_listed(pattern[1:]))
     shown = mask_secrets(pattern)
@@ -68,7 +70,10 @@ def _resolve(pattern: str) -> _Found:
         raise
     except (OSError, ImportError, ValueError) as error:
         why = str(error).replace(pattern, shown)
-        raise InputError(f"{shown} cannot be looked up: {why}") from error
+        raise InputError(
+            f"{shown} cannot be looked up: {why}",
+            hint="Check the spelling; a URL needs the fsspec package of its protocol.",
+        ) from error
     except Exception as error:
         # A file system's own error, with all of the URL in its text: 401, 403 and the like.
         if not is_url(pattern):
@@ -89,10 +94,16 @@ def _listed(path: str) -> list[str]:
         with open_read(path) as file:
             lines = file.read().decode("utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
-        raise InputError(f"the list {mask_secrets(path)} cannot be read: {error}") from error
+        raise InputError(
+            f"the list {mask_secrets(path)} cannot be read: {error}",
+            hint="After @ comes a text file with one folder, glob or .tar per line.",
+        ) from error
     named = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
     if any(line.startswith("@") for line in named):
-        raise InputError(f"the list {mask_secrets(path)} names another list")
+        raise InputError(
+            f"the list {mask_secrets(path)} names another list",
+            hint="Name the other list on the command line too.",
+        )
     return named
 
 
@@ -116,11 +127,18 @@ def _look_up(pattern: str) -> _Found:
 
 def _filesystem(pattern: str) -> tuple[Any, str]:
     if not is_url(pattern):
-        return LocalFileSystem(), str(Path(pattern).expanduser().absolute())
+        return LocalFileSystem(), str(_expanded(pattern).absolute())
     if "::" in pattern:
         raise ValueError("chained URLs are not supported")
     fs, path = fsspec.core.url_to_fs(pattern)
     return fs, str(path)
+
+
+def _expanded(pattern: str) -> Path:
+    try:
+        return Path(pattern).expanduser()
+    except RuntimeError as error:  # no user of that name
+        raise FileNotFoundError(pattern) from error
 
 
 def _info(fs: Any, path: str) -> dict[str, Any] | None:
@@ -169,7 +187,7 @@ def _is_wanted(path: str, root: str) -> bool:
 def _file(fs: Any, info: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     if info["type"] != "file":
         shown = mask_secrets(_path(fs, info["name"]))
-        raise InputError(f"{shown} is not a regular file")
+        raise InputError(f"{shown} is not a regular file", hint=_HINT)
     return _path(fs, info["name"]), info
 
 
@@ -197,7 +215,9 @@ def _names(paths: Sequence[str]) -> list[str]:
         name = _stem("/".join(part for part in path_parts[n_common:] if part), path)
         if name in names:
             both = f"{mask_secrets(names[name])} and {mask_secrets(path)}"
-            raise InputError(f"{both} would both be called {name!r}")
+            raise InputError(
+                f"{both} would both be called {name!r}", hint="Score them apart, or rename one."
+            )
         names[name] = path
     return list(names)
 

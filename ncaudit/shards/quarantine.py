@@ -10,7 +10,7 @@ import multiprocessing
 import resource
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import TracebackType
@@ -183,31 +183,6 @@ class IsolatedDecoder:
             process.kill()
             process.join()
             process.close()
-
-
-def decode_isolated(
-    images: Iterable[tuple[Name, bytes]], task: DecodeTask, *, timeout_s: float = IMAGE_TIMEOUT_S
-) -> Iterator[tuple[Name, Decoded | ImageRejectedError]]:
-    """Decode images in a spawned process, which is replaced where one of them ends it.
-
-    Args:
-        images: Any name and the encoded bytes, one after the other.
-        task: How to decode.
-        timeout_s: Seconds after which a process that does not answer is killed.
-
-    Yields:
-        The name and the decoded image, or why there is none, in the order given.
-
-    Raises:
-        MemoryError: If there is no room.
-        DecoderStartError: If no process can be started.
-    """
-    with IsolatedDecoder(task, timeout_s=timeout_s) as decode:
-        for name, data in images:
-            try:
-                yield name, decode(data)
-            except ImageRejectedError as error:
-                yield name, error
 
 
 def _serve(pipe: Connection, task: DecodeTask) -> None:

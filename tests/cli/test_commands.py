@@ -14,7 +14,10 @@ from ncaudit.shards.discover import discover_shards
 from tests.support.runs import write_run
 from tests.support.shards import pair
 
-HEAVY = {"torch", "pandas", "pyarrow", "faiss", "open_clip", "sklearn", "scipy", "PIL", "numpy"}
+HEAVY = {
+    "torch", "pandas", "pyarrow", "faiss", "open_clip", "sklearn", "scipy", "PIL", "numpy", "fsspec",
+    "msgspec", "tomlkit",
+}  # fmt: skip
 SHARDS = {"00000": [("a", pair("red", "red")), ("b", pair("blue", "red"))]}
 
 
@@ -47,9 +50,28 @@ def test_every_command_has_help_under_both_names(command: list[str]) -> None:
     assert (short.exit_code, short.output) == (0, long.output)
 
 
-@pytest.mark.parametrize("words", [["cleen"], ["clean", "--nope"], ["clean", "--threshold", "2"]])
-def test_a_usage_error_is_exit_2(words: list[str]) -> None:
-    assert ncaudit(*words).exit_code == 2
+@pytest.mark.parametrize(
+    ("words", "error", "command"),
+    [
+        (["cleen"], "No such command 'cleen'", ""),
+        (["clean", "--nope"], "No such option: --nope", " clean"),
+        (["clean", "--threshold", "2"], "Invalid value for '--threshold': ", " clean"),
+        (["explain", "audit"], "Missing argument 'KEY'", " explain"),
+        (["score", "x", "--seed", "one"], "Invalid value for '--seed': ", " score"),
+    ],
+)
+def test_a_usage_error_is_one_line_and_a_hint(words: list[str], error: str, command: str) -> None:
+    done = ncaudit(*words)
+    first, second = done.stderr.splitlines()
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert first.startswith(f"error: {error}")
+    assert second == f" hint: See all options: root{command} --help"
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    done = ncaudit()
+    assert done.exit_code == 2
+    assert "Usage: " in done.output
 
 
 def test_clean_writes_shards_and_says_what_it_did(tmp_path: Path) -> None:

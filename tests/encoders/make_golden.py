@@ -13,7 +13,7 @@ from sentence_transformers import SentenceTransformer
 
 from ncaudit.encoders.efficientnet import LITE0, LITE2, Variant
 from ncaudit.encoders.minilm import WEIGHTS
-from tests.encoders.synthetic import waves
+from ncaudit.testing.encoders import waves
 
 IMAGE_STRIDE = 40
 CAPTIONS = [

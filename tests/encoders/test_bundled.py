@@ -13,7 +13,7 @@ import pytest
 from ncaudit.encoders import load_encoder, pinned
 from ncaudit.encoders.efficientnet import LITE0, LITE2, ImageTower, Variant, load_model, timm_names
 from ncaudit.errors import WeightsError
-from tests.encoders.synthetic import waves
+from ncaudit.testing.encoders import waves
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,13 @@ import pytest
 from ncaudit.devices import usable_cores
 from ncaudit.engine.base import Record
 from ncaudit.engine.local import LocalEngine, default_workers
-from tests.support.engine_tasks import MakeWriter, Task, tasks
+from ncaudit.testing.engine_tasks import MakeWriter, Task, tasks
 
 ORPHAN = """
 import sys
 from pathlib import Path
 from ncaudit.engine.local import LocalEngine
-from tests.support.engine_tasks import MakeWriter, tasks
+from ncaudit.testing.engine_tasks import MakeWriter, tasks
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])

@@ -10,7 +10,7 @@ from ncaudit.engine import ranks as module
 from ncaudit.engine.local import LocalEngine
 from ncaudit.engine.ranks import Rank, find_rank, follow, lead
 from ncaudit.errors import ConfigError, ShardsFailedError
-from tests.support.engine_tasks import MakeWriter, tasks
+from ncaudit.testing.engine_tasks import MakeWriter, tasks
 
 
 @pytest.mark.parametrize(

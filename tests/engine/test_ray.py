@@ -9,7 +9,7 @@ from ncaudit.engine import open_engine
 from ncaudit.engine.base import EngineOptions, Record
 from ncaudit.engine.ray_cluster import _rooms
 from ncaudit.errors import ConfigError
-from tests.support.engine_tasks import MakeWriter, Task, tasks
+from ncaudit.testing.engine_tasks import MakeWriter, Task, tasks
 from tests.support.ray_nodes import ray_cluster
 
 

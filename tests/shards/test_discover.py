@@ -197,3 +197,14 @@ def test_urls_are_found_and_mixed_with_local_paths(tmp_path: Path) -> None:
     assert both[1].n_bytes == 3
     assert both[1].modified
     assert not any(shard.name.startswith("/") for shard in both)
+
+
+@pytest.mark.parametrize("pattern", ["", " "])
+def test_an_empty_name_is_not_the_current_folder(pattern: str) -> None:
+    with pytest.raises(InputError, match="a name of shards is empty"):
+        discover_shards([pattern])
+
+
+def test_what_only_resembles_a_url_is_refused() -> None:
+    with pytest.raises(InputError, match=r"http://\.\.\. cannot be looked up"):
+        discover_shards(["http://[bad/x.tar"])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ncaudit.shards.decode import Decoded, ImageRejectedError, decode_image
-from ncaudit.shards.quarantine import DecodeTask, IsolatedDecoder, decode_isolated
+from ncaudit.shards.quarantine import DecodeTask, IsolatedDecoder
 from ncaudit.types import Fit, Preprocess, Status
 from tests.support.crashing_decoder import crash_if_told, crash_on_the_third
 from tests.support.shards import jpeg
@@ -23,16 +23,23 @@ def decode() -> Iterator[IsolatedDecoder]:
         yield decoder
 
 
-def outcome(found: Decoded | ImageRejectedError) -> Any:
-    return found.status if isinstance(found, ImageRejectedError) else found.pixels.tobytes()
+def outcome(found: Decoded) -> bytes:
+    return found.pixels.tobytes()
 
 
-def test_the_images_that_kill_the_decoder_are_found_and_the_others_decoded() -> None:
-    data = [b"a", b"segfault", b"b", b"bad", b"exit", b"c"]
-    found = list(decode_isolated(enumerate(data), TASK))
-    assert [name for name, _ in found] == list(range(6))
+def outcome_of(decode: IsolatedDecoder, data: bytes) -> Any:
+    try:
+        return outcome(decode(data))
+    except ImageRejectedError as error:
+        return error.status
+
+
+def test_the_images_that_kill_the_decoder_are_found_and_the_others_decoded(
+    decode: IsolatedDecoder,
+) -> None:
     crash = Status.DECODER_CRASH
-    assert [outcome(each) for _, each in found] == [
+    data = [b"a", b"segfault", b"b", b"bad", b"exit", b"c"]
+    assert [outcome_of(decode, each) for each in data] == [
         b"a", crash, b"b", Status.IMAGE_TRUNCATED, crash, b"c",
     ]  # fmt: skip
 

@@ -2,34 +2,29 @@
 
 import os
 import signal
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ncaudit.types import Floats
+from tests.support.installed import installed
 from tests.support.toy_encoder import ToyEncoder
 
-_ENTRY_POINTS = """[ncaudit.encoders]
-toy = tests.support.toy_encoder:load_toy
-toy-aligned = tests.support.toy_encoder:load_toy_aligned
-toy-deadly = tests.support.toy_plugin:load_deadly
-"""
+_GROUPS = {
+    "ncaudit.encoders": {
+        "toy": "tests.support.toy_encoder:load_toy",
+        "toy-aligned": "tests.support.toy_encoder:load_toy_aligned",
+        "toy-deadly": "tests.support.toy_plugin:load_deadly",
+    }
+}
 
 
 @contextmanager
 def toy_plugin(folder: Path) -> Iterator[Path]:
     """Let the toy encoders be known here and to processes that are started with `sys.path`."""
-    about = folder / "toy_plugin-1.0.dist-info"
-    about.mkdir(parents=True, exist_ok=True)
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-plugin\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text(_ENTRY_POINTS)
-    sys.path.append(str(folder))
-    try:
+    with installed(folder, "toy-plugin", _GROUPS):
         yield folder
-    finally:
-        sys.path.remove(str(folder))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,13 @@ from ncaudit.errors import InputError
 
 @dataclass(frozen=True)
 class Task:
-    """Write `name` to a file in `folder`, in the way that `does` names."""
+    """Write `name` to a file in `folder`, in the way that `does` names.
+
+    Attributes:
+        index: Place among the tasks.
+        folder: Where the file goes.
+        does: One of `BEHAVIOURS`.
+    """
 
     index: int
     folder: Path
@@ -22,16 +28,22 @@ class Task:
 
     @property
     def name(self) -> str:
+        """The shard's name."""
         return f"shard-{self.index}"
 
 
 @dataclass(frozen=True)
 class MakeWriter:
-    """Builds what does `Task`s, and leaves a file each time it builds."""
+    """Builds what does `Task`s, and leaves a file each time it builds.
+
+    Attributes:
+        folder: Where that file goes.
+    """
 
     folder: Path
 
     def __call__(self, threads: int) -> Callable[[Task, OnProgress], Record]:
+        """Return what does one task."""
         (self.folder / f"built-{os.getpid()}-{time.monotonic_ns()}").touch()
 
         def work(task: Task, _on_progress: OnProgress) -> Record:
@@ -43,7 +55,12 @@ class MakeWriter:
 
 
 def tasks(folder: Path, *does: str) -> list[Task]:
-    """Return one task for each behaviour."""
+    """Return one task for each behaviour.
+
+    Args:
+        folder: Where they leave files.
+        *does: Names of `BEHAVIOURS`.
+    """
     return [Task(index, folder, behaviour) for index, behaviour in enumerate(does)]
 
 
