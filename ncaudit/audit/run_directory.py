@@ -93,6 +93,7 @@ def identity(
     for name in _NOT_DECISIVE:
         settings.pop(name)
     settings["device"] = embedder.device
+    settings["embeddings"] = embedder.imported
     settings |= identity_of_known(config)
     settings["model"] = digest_model(Path(config.model)) if config.model else None
     return {

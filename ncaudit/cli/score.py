@@ -15,6 +15,7 @@ from ncaudit.cli._options import (
     BatchSizeOption,
     CaptionsOption,
     DeviceOption,
+    EmbeddingsOption,
     EncoderOption,
     EngineOption,
     FitPairsOption,
@@ -55,6 +56,7 @@ def score(
     shards: ShardsArgument,
     out: OutOption = Path("audit"),
     encoder: EncoderOption = "bundled",
+    embeddings: EmbeddingsOption = None,
     captions: CaptionsOption = "auto",
     model: ModelOption = None,
     trusted: TrustedOption = None,
@@ -82,6 +84,7 @@ def score(
         config = ScoreConfig(
             shards=tuple(shards),
             encoder=encoder,
+            embeddings=str(embeddings) if embeddings else None,
             captions=captions,
             model=str(model) if model else None,
             trusted=tuple(trusted or ()),
