@@ -60,6 +60,15 @@ MinConfidenceOption: TypeAlias = Annotated[
 ReshardOption: TypeAlias = Annotated[
     int | None, typer.Option(min=1, help="Samples per cleaned tar; as scored if not given.")
 ]
+CardOption: TypeAlias = Annotated[
+    bool, typer.Option("--card", help="Write README.md, a data set card for the Hugging Face hub.")
+]
+ClipRetrievalOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--clip-retrieval", help="Write the kept pairs' embeddings as clip-retrieval has them."
+    ),
+]
 
 
 def clean(
@@ -72,6 +81,8 @@ def clean(
     apply_rematch: ApplyRematchOption = False,
     min_confidence: MinConfidenceOption = None,
     reshard: ReshardOption = None,
+    card: CardOption = False,
+    clip_retrieval: ClipRetrievalOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -91,6 +102,8 @@ def clean(
             apply_rematch=apply_rematch,
             min_confidence=min_confidence,
             reshard=reshard,
+            card=card,
+            clip_retrieval=clip_retrieval,
         )
         with progress(quiet) as shown:
             shown.stage("clean", count_pairs(load_scored_run(run)))
