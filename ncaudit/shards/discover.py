@@ -24,7 +24,18 @@ REJECTED_FOLDER = "rejected"
 _N_LOOKUPS = 16
 _MAGIC = re.compile(r"[*?\[]")
 _NAME = re.compile(r"(.+?)(\.tar\.gz|\.tgz|\.tar)?", re.DOTALL)
-_CHANGE_MARKS = ("ETag", "etag", "LastModified", "last_modified", "updated", "mtime", "created")
+_CHANGE_MARKS = (
+    "ETag",
+    "etag",
+    "LastModified",
+    "last_modified",
+    "updated",
+    "mtime",
+    "created",
+    "blob_id",  # the Hugging Face hub's
+)
+# What reads each kind of URL, where fsspec itself does not.
+_PACKAGES = {"hf": "ncaudit[hf]", "s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs"}
 _HINT = "Point at a folder or a .tar, or quote the glob."
 
 
@@ -66,7 +77,14 @@ def _resolve(pattern: str) -> _Found:
         raise InputError(f"{shown} does not exist", hint=_HINT) from None
     except InputError:
         raise
-    except (OSError, ImportError, ValueError) as error:
+    except ImportError as error:
+        kind = pattern.partition("://")[0]
+        package = _PACKAGES.get(kind)
+        raise InputError(
+            f"{shown} cannot be looked up: nothing here reads {kind}:// URLs",
+            hint=f"Install what does: pip install '{package}'" if package else f"{error}.",
+        ) from error
+    except (OSError, ValueError) as error:
         why = str(error).replace(pattern, shown)
         raise InputError(f"{shown} cannot be looked up: {why}") from error
     except Exception as error:
