@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import fsspec
@@ -168,7 +169,8 @@ def test_hugging_face_paths_without_their_package_name_the_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    monkeypatch.delitem(fsspec.registry._registry, "hf", raising=False)
+    registry = import_module("fsspec.registry")._registry
+    monkeypatch.delitem(registry, "hf", raising=False)
     with pytest.raises(InputError, match="nothing here reads hf:// URLs") as caught:
         names("hf://datasets/user/repo/data")
     assert "pip install 'ncaudit[hf]'" in caught.value.hint
