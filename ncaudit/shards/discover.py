@@ -85,7 +85,7 @@ def _resolve(pattern: str) -> _Found:
             hint=f"Install what does: pip install '{package}'" if package else f"{error}.",
         ) from error
     except (OSError, ValueError) as error:
-        why = str(error).replace(pattern, shown)
+        why = " ".join(str(error).replace(pattern, shown).split())
         raise InputError(f"{shown} cannot be looked up: {why}") from error
     except Exception as error:
         # A file system's own error, with all of the URL in its text: 401, 403 and the like.
