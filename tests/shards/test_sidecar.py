@@ -1,6 +1,7 @@
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -116,3 +117,12 @@ def test_a_shard_without_a_sidecar_has_nothing_to_tell(tmp_path: Path) -> None:
 )
 def test_the_sidecar_lies_beside_the_tar(shard: str, expected: str | None) -> None:
     assert sidecar_path(shard) == expected
+
+
+def test_sidecars_in_object_stores_are_read(tmp_path: Path) -> None:
+    beside(tmp_path, ROWS)
+    content = (tmp_path / "00000.parquet").read_bytes()
+    fsspec.filesystem("memory").pipe("/sidecar/00000.parquet", content)
+    found = read("memory://sidecar/00000.tar")
+    assert found.numbers == {"sidecar_similarity": [0.1, 0.2, 0.3]}
+    assert read("memory://sidecar/00001.tar").problem == ""

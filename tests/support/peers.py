@@ -1,4 +1,4 @@
-"""Real img2dataset and embedding-reader, in an environment of their own.
+"""Real img2dataset, embedding-reader and clip-retrieval's writer, in an environment of their own.
 
 It is made once per machine, in the user's cache. `NCAUDIT_PEERS` names one that is there
 already: the folder of a virtual environment. Where it cannot be made, tests are skipped; but
@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 PACKAGES = ("img2dataset==1.47.0", "embedding-reader==1.8.1")
+# As a whole it wants torch, numpy 1 and pyarrow 15; its writer wants none of them.
+ALONE = ("clip-retrieval==2.45.0",)
 _INSTALL_S = 1500
 
 
@@ -22,7 +24,7 @@ def peers() -> Path:
     if given := os.environ.get("NCAUDIT_PEERS"):
         return Path(given) / "bin"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "ncaudit-tests" / "-".join(x.replace("==", "-") for x in PACKAGES)
+    folder = cache / "ncaudit-tests" / "-".join(x.replace("==", "-") for x in PACKAGES + ALONE)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -32,13 +34,14 @@ def peers() -> Path:
 
 
 def _make(folder: Path) -> None:
-    pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", *PACKAGES]
-    for words in ([sys.executable, "-m", "venv", str(folder)], pip):
+    pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet"]
+    make = [sys.executable, "-m", "venv", str(folder)]
+    for words in (make, [*pip, *PACKAGES], [*pip, "--no-deps", *ALONE]):
         done = subprocess.run(
             words, capture_output=True, text=True, check=False, timeout=_INSTALL_S
         )
         if done.returncode:
-            _cannot(" ".join(PACKAGES), done.stderr.strip())
+            _cannot(" ".join(PACKAGES + ALONE), done.stderr.strip())
     (folder / "complete").touch()
 
 
