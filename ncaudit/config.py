@@ -268,6 +268,8 @@ class ScoreConfig:
     Attributes:
         shards: What the user typed: folders, globs, brace ranges, lists, URLs.
         encoder: `bundled` or `MODEL/PRETRAINED` of open_clip.
+        embeddings: Folder of embeddings to import instead of encoding, or None; see
+            `ncaudit.embeddings.imported`.
         captions: Where captions are: `auto`, `txt` or `json:FIELD`.
         model: Folder of a fitted model to use instead of fitting, or None.
         trusted: Shards of pairs known to be matched, for MSCN.
@@ -282,6 +284,7 @@ class ScoreConfig:
 
     shards: tuple[str, ...]
     encoder: str = "bundled"
+    embeddings: str | None = None
     captions: str = "auto"
     model: str | None = None
     trusted: tuple[str, ...] = ()

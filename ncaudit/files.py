@@ -203,7 +203,7 @@ def atomic_folder(path: Path) -> Generator[Path]:
     temporary.mkdir()
     try:
         yield temporary
-        for file in temporary.iterdir():
+        for file in temporary.rglob("*"):
             _fsync(file)
         remove_tree(path)
         temporary.replace(path)
@@ -220,7 +220,11 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Write `value` as indented JSON with a stable key order; NaN is refused."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, its line ends as they are."""
     write_atomic(path, lambda temporary: _write_text(temporary, text))
 
 

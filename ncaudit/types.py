@@ -44,6 +44,7 @@ class Status(StrEnum):
     JSON_INVALID = "json_invalid"
     # the embedding
     EMBEDDING_INVALID = "embedding_invalid"
+    EMBEDDING_MISSING = "embedding_missing"
 
 
 class Verdict(StrEnum):

@@ -23,6 +23,8 @@ class CleanOptions(TypedDict, total=False):
     apply_rematch: bool
     min_confidence: float
     reshard: int
+    card: bool
+    clip_retrieval: bool
 
 
 def clean(

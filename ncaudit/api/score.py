@@ -22,6 +22,7 @@ class ScoreOptions(TypedDict, total=False):
     """The fields of `ScoreSettings` that `score` takes by name."""
 
     encoder: str
+    embeddings: AnyPath
     captions: str
     device: str
     batch_size: int

@@ -58,6 +58,7 @@ class ScoreSettings(EmbedSettings):
 
     Attributes:
         out: Folder of the run.
+        embeddings: Folder of embeddings to import instead of encoding.
         model: Folder of a fitted model to use instead of fitting.
         trusted: Shards of pairs known to be matched, for MSCN.
         verdicts: CSV of people's verdicts to calibrate on: 50 or more.
@@ -70,6 +71,7 @@ class ScoreSettings(EmbedSettings):
     """
 
     out: Path = Path("audit")
+    embeddings: str | None = None
     model: str | None = None
     trusted: tuple[str, ...] = ()
     verdicts: str | None = None

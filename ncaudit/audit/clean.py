@@ -12,8 +12,10 @@ from ncaudit.audit.clean_once import Done, clean_all, pack_all
 from ncaudit.audit.clean_plan import Rules
 from ncaudit.audit.clean_reshard import PackTally, plan_packs
 from ncaudit.audit.clean_shard import CleanJob, CleanTally
+from ncaudit.audit.clip_retrieval import export_embeddings
 from ncaudit.audit.decide import threshold_for_loss, threshold_to_keep
 from ncaudit.audit.full_disk import full_disk_is_deliberate
+from ncaudit.audit.run_directory import RunDirectory
 from ncaudit.audit.scored_run import (
     ScoredRun,
     has_probabilities,
@@ -27,9 +29,12 @@ from ncaudit.audit.sidecars import write_sizes, write_subset_uids
 from ncaudit.audit.verdicts import PairId, Verdicts, match_verdicts, read_verdicts
 from ncaudit.engine.ledger import Ledger
 from ncaudit.errors import InputError
-from ncaudit.files import digest_file, write_json
+from ncaudit.files import digest_file, read_json, write_json, write_text
+from ncaudit.report.dataset_card import dataset_card
 from ncaudit.report.parts import read_part
 from ncaudit.shards.discover import REJECTED_FOLDER
+
+CLIP_RETRIEVAL_FOLDER = "clip-retrieval"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +189,7 @@ def _finish(config: CleanConfig, run: ScoredRun, rules: Rules, done: Done) -> Cl
         ),
         totals=_totals(tallies),
     )
+    _write_extras(config, summary, kept)
     setting, value = config.chosen_by
     content = {
         "version": __version__,
@@ -201,6 +207,23 @@ def _finish(config: CleanConfig, run: ScoredRun, rules: Rules, done: Done) -> Cl
     }
     write_json(out / "clean.json", content)
     return summary
+
+
+def _write_extras(config: CleanConfig, summary: CleanSummary, shards: Iterable[str]) -> None:
+    """Write what was asked for beside the tars; it decides nothing, so it may come later."""
+    run, out = RunDirectory(config.run), config.out
+    if config.clip_retrieval:
+        tables = [(shard, out / f"{shard}.parquet") for shard in shards]
+        export_embeddings(run.embeddings, out / CLIP_RETRIEVAL_FOLDER, tables)
+    if config.card:
+        card = dataset_card(
+            list(summary.sizes),
+            summary.totals,
+            threshold=summary.threshold,
+            encoder=read_json(run.run_json).get("encoder", {}).get("name", "unknown"),
+            summary=read_json(run.summary) if run.summary.is_file() else {},
+        )
+        write_text(out / "README.md", card)
 
 
 def _digest_of(path: Path | None) -> str | None:

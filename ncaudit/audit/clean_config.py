@@ -25,6 +25,8 @@ class CleanConfig:
         min_confidence: Least `rematch_confidence` of a proposal that is used, 0 to 1;
             0.5 if nothing is chosen. Only with `apply_rematch`.
         reshard: Samples per cleaned tar; None keeps the shards as they were.
+        card: Write `README.md`, a data set card as the Hugging Face hub reads it.
+        clip_retrieval: Write the embeddings of the kept pairs as clip-retrieval has them.
     """
 
     run: Path
@@ -36,6 +38,8 @@ class CleanConfig:
     apply_rematch: bool = False
     min_confidence: float | None = None
     reshard: int | None = None
+    card: bool = False
+    clip_retrieval: bool = False
 
     def __post_init__(self) -> None:
         given = {name: value for name, value in self._choices().items() if value is not None}

@@ -3,8 +3,8 @@
 from typing import Any
 
 from ncaudit.audit.clean_plan import Rules, ShardPlan
-from ncaudit.audit.decide import Outcome
-from ncaudit.types import Bools
+from ncaudit.audit.decide import Human, Outcome
+from ncaudit.types import Bools, Ints
 
 _PROPOSAL = ("rematch_shard", "rematch_key", "rematch_confidence")
 
@@ -13,8 +13,10 @@ def kept_rows(plan: ShardPlan, chosen: Bools, rules: Rules) -> tuple[Any, dict[s
     """Return the chosen kept rows as they are after cleaning, and the columns to add.
 
     A rematched pair has the new caption and the numbers of the new pair; its interval is
-    not known. Where proposals are applied, the added columns hold the caption it had and
-    where the new one comes from; they are empty for other pairs.
+    not known. The added column `weight`, in [0, 1], is how much a pair should count in
+    training: 1 - `p_mismatch` of the caption it has now, and 1 where a person said that it
+    matches. Where proposals are applied, further columns hold the caption it had and where
+    the new one comes from; they are empty for other pairs.
 
     Args:
         plan: The pairs of a shard.
@@ -25,8 +27,9 @@ def kept_rows(plan: ShardPlan, chosen: Bools, rules: Rules) -> tuple[Any, dict[s
     import pyarrow.compute as pc
 
     rows = plan.rows.filter(chosen)
+    human = plan.human[chosen]
     if rules.min_confidence is None:
-        return rows, {}
+        return rows, {"weight": _weight(rows, human)}
     is_new = pa.array((plan.outcome == Outcome.REMATCHED)[chosen])
 
     def only_new(name: str) -> Any:
@@ -39,4 +42,12 @@ def kept_rows(plan: ShardPlan, chosen: Bools, rules: Rules) -> tuple[Any, dict[s
     for name in ("p_low", "p_high"):
         known = pc.if_else(is_new, pa.scalar(None, rows[name].type), rows[name])
         rows = rows.set_column(rows.column_names.index(name), name, known)
-    return rows, more
+    return rows, {"weight": _weight(rows, human)} | more
+
+
+def _weight(rows: Any, human: Ints) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    says_so = pa.array((human == Human.MATCH) | (human == Human.REMATCH))
+    return pc.if_else(says_so, 1.0, pc.subtract(1.0, rows["p_mismatch"]))

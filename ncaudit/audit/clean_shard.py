@@ -24,6 +24,7 @@ from ncaudit.audit.verdicts import PairId
 from ncaudit.report.parts import read_part
 from ncaudit.shards.copy import open_tar_bytes
 from ncaudit.shards.discover import REJECTED_FOLDER
+from ncaudit.shards.sidecar import PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,10 @@ def plan_of(job: CleanJob) -> ShardPlan:
     Raises:
         ShardsFailedError: If the part cannot be trusted.
     """
-    return plan_shard(job.shard.name, read_part(job.shard.part), job.rules, job.verdicts)
+    rows = read_part(job.shard.part)
+    # Shards differ in what lay beside them; their rows may come together in one tar.
+    rows = rows.drop_columns([name for name in rows.column_names if name.startswith(PREFIX)])
+    return plan_shard(job.shard.name, rows, job.rules, job.verdicts)
 
 
 def clean_shard(job: CleanJob) -> CleanTally:

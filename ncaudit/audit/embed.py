@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from ncaudit.audit.free_space import warn_if_too_little
+from ncaudit.audit.import_shards import MakeImport
 from ncaudit.audit.stages import Stages
 from ncaudit.config import ScoreConfig
 from ncaudit.devices import resolve_device, usable_cores
@@ -26,6 +27,8 @@ from ncaudit.embeddings.embed_shard import (
     embedding_key,
     write_unreadable,
 )
+from ncaudit.embeddings.import_shard import import_key
+from ncaudit.embeddings.imported import ImportedEmbeddings, open_imported
 from ncaudit.embeddings.step_clock import StepClock, bottleneck
 from ncaudit.encoders import load_encoder
 from ncaudit.encoders.base import Encoder
@@ -34,7 +37,7 @@ from ncaudit.engine.ledger import Ledger
 from ncaudit.errors import ConfigError, InputError
 from ncaudit.files import mask_secrets, remove_tree
 from ncaudit.shards.captions import check_source
-from ncaudit.types import ShardRef
+from ncaudit.types import ShardRef, Status
 
 log = logging.getLogger(__name__)
 # Hidden, so that no shard can have the name.
@@ -55,7 +58,7 @@ class Embedder:
         batch_size: Images handed to the encoder at a time.
     """
 
-    encoder: Encoder
+    encoder: Encoder | ImportedEmbeddings
     name: str
     device: str
     cache: Path
@@ -65,7 +68,15 @@ class Embedder:
     @property
     def key(self) -> str:
         """Digest of the settings that decide the embeddings."""
+        if isinstance(self.encoder, ImportedEmbeddings):
+            return import_key(self.encoder, self.captions)
         return embedding_key(self.encoder.card, self.captions)
+
+    @property
+    def imported(self) -> str | None:
+        """Digest of the embeddings that are imported, None if they are made."""
+        source = self.encoder
+        return source.digest if isinstance(source, ImportedEmbeddings) else None
 
     def folder(self, shard: str) -> Path:
         """Return the cache folder of a shard."""
@@ -73,16 +84,21 @@ class Embedder:
 
 
 def open_embedder(config: ScoreConfig, cache: Path) -> Embedder:
-    """Load the encoder that `config` names.
+    """Load the encoder that `config` names, or open the embeddings that stand in its place.
 
     Raises:
         ConfigError: If device, encoder or caption source are none we know.
+        InputError: If the embeddings to import cannot be read or are not in step.
         WeightsError: If the encoder's weights are missing.
     """
     check_source(config.captions)
     device = resolve_device(config.device)
     make_torch_repeatable(usable_cores())
-    encoder = load_encoder(config.encoder, device)
+    encoder: Encoder | ImportedEmbeddings
+    if config.embeddings is not None:
+        encoder = open_imported(config.embeddings, config.encoder)
+    else:
+        encoder = load_encoder(config.encoder, device)
     where = cache.absolute()
     return Embedder(encoder, config.encoder, device, where, config.captions, config.batch_size)
 
@@ -233,7 +249,9 @@ def embed_missing(
     return found
 
 
-def _maker(of: Embedder) -> MakeEmbed:
+def _maker(of: Embedder) -> MakeEmbed | MakeImport:
+    if isinstance(of.encoder, ImportedEmbeddings):
+        return MakeImport(str(of.encoder.folder.absolute()), of.name, of.captions, of.encoder)
     return MakeEmbed(of.name, of.device, of.key, of.captions, of.batch_size, of.encoder)
 
 
@@ -263,6 +281,13 @@ def _refuse_nothing(cached: Sequence[CachedShard]) -> None:
         raise InputError(
             f"{len(cached)} shards and not one sample in them",
             hint="Samples are members like 000.jpg and 000.txt.",
+        )
+    n_missing = sum(shard.tally.rejects.get(Status.EMBEDDING_MISSING, 0) for shard in cached)
+    if n_missing and not any(shard.tally.n_scored for shard in cached):
+        raise InputError(
+            f"not one of {n_missing:,} pairs has an embedding to import",
+            hint="image_path of clip-retrieval's metadata is the sample's key; DataComp's uid "
+            "is in the sample's json.",
         )
 
 

@@ -1,7 +1,7 @@
 """ncaudit explain: all the evidence about one pair."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ncaudit.report.pictures import SCREEN_PX, Picture, picture_of
 from ncaudit.report.safe_text import escape_controls
 from ncaudit.shards.pick import pick_samples
 from ncaudit.shards.read import image_of
+from ncaudit.shards.sidecar import PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Explanation:
         p_percentile: Of `p_mismatch` in the run, or None.
         nearest: What fits better.
         other_captions: (index, caption, p_mismatch) of the sample's other captions.
+        sidecar: What the `.parquet` beside the shard says in numbers, by its column.
     """
 
     pair: dict[str, Any]
@@ -85,6 +87,7 @@ class Explanation:
     p_percentile: float | None
     nearest: Nearest
     other_captions: tuple[tuple[int, str, float | None], ...]
+    sidecar: dict[str, float] = field(default_factory=dict)
 
 
 def explain_pair(
@@ -117,6 +120,7 @@ def explain_pair(
         p_percentile=p_percentile,
         nearest=find_nearest(folder, run, found),
         other_captions=tuple(_other(sibling) for sibling in found.siblings),
+        sidecar=_sidecar(values),
     )
 
 
@@ -165,6 +169,14 @@ def _standings(
         for column in columns
     )
     return at.get("p_mismatch"), standings
+
+
+def _sidecar(values: dict[str, Any]) -> dict[str, float]:
+    return {
+        escape_controls(name.removeprefix(PREFIX)): value
+        for name, value in values.items()
+        if name.startswith(PREFIX) and value is not None
+    }
 
 
 def _image(found: FoundPair) -> StoredImage:

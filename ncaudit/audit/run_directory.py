@@ -95,6 +95,7 @@ def identity(
         settings.pop(name)
     settings["device"] = embedder.device
     settings["extra_signals"] = versions_of(config.extra_signals)
+    settings["embeddings"] = embedder.imported
     settings |= identity_of_known(config)
     settings["model"] = digest_model(Path(config.model)) if config.model else None
     return {

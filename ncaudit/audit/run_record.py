@@ -34,7 +34,7 @@ _PACKAGES = (
     "transformers",
 )
 # How shards were named, and where the model lay, change no number.
-_NOT_DECISIVE = ("shards", "model", "trusted", "verdicts", "batch_size", "device")
+_NOT_DECISIVE = ("shards", "model", "trusted", "verdicts", "batch_size", "device", "embeddings")
 
 
 def summarise(
@@ -100,6 +100,7 @@ def run_record(
         "versions": _versions(),
         "config": settings,
         "encoder": card,
+        "imported_embeddings": embedder.imported,
         "seed": config.seed,
         "device": describe_device(embedder.device),
         "seconds": {name: round(spent, 3) for name, spent in stages.seconds.items()},
@@ -119,6 +120,7 @@ def run_record(
                 "config": decisive,
                 "model": model,
                 "encoder": card,
+                "imported": embedder.imported,
                 "shards": [[entry["name"], entry["sha256"]] for entry in entries],
                 "version": __version__,
             }

@@ -1,5 +1,6 @@
 """Score every pair of some shards: embed, fit, score, merge, each step resumable."""
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ from ncaudit.audit.obtain_model import Fitter, fit_key, keep_given_model, load_g
 from ncaudit.audit.rematch import Rematcher, filled_sizes
 from ncaudit.audit.run_directory import RunDirectory, digest_model, identity
 from ncaudit.audit.run_record import run_record, summarise
+from ncaudit.audit.sidecar_columns import sidecar_columns
 from ncaudit.audit.stages import StageProgress, Stages
 from ncaudit.audit.tables import shard_table
 from ncaudit.config import ScoreConfig
@@ -41,9 +43,11 @@ from ncaudit.report.audit_csv import merge_csv
 from ncaudit.report.parts import write_part
 from ncaudit.report.summary import Summary, read_summary, write_summary
 from ncaudit.shards.discover import discover_shards
+from ncaudit.shards.sidecar import sidecar_stamp
 from ncaudit.signals.base import Signal
 from ncaudit.types import ShardRef, ShardTally
 
+log = logging.getLogger(__name__)
 _STAGE = "score"
 _MAX_LISTED = 20
 _IN_PROCESS = EngineOptions()
@@ -215,6 +219,7 @@ class ScoreTask:
     Attributes:
         index: Its place among all shards.
         tally: Its counts.
+        path: Path or URL of its tar.
         folder: Its folder in the embedding cache.
         part: Where its part goes.
         key: Digest of all that decides the part.
@@ -222,6 +227,7 @@ class ScoreTask:
 
     index: int
     tally: ShardTally
+    path: str
     folder: Path
     part: Path
     key: str
@@ -272,13 +278,14 @@ def _score_all(job: _Job, cached: Sequence[CachedShard], scorer: _Scorer) -> Non
     for index, shard in enumerate(cached):
         name = shard.tally.shard
         part = job.run.part(name).absolute()
-        key = digest_json([scorer.key, shard.sha256, shard.key, __version__, *signals])
+        stamp = sidecar_stamp(shard.path)
+        key = digest_json([scorer.key, shard.sha256, shard.key, stamp, __version__, *signals])
         done = job.ledger.done(_STAGE, name, key)
         # With its proposals a part has another size.
         sizes = (done.get("n_bytes"), filled.get(name)) if done else ()
         if not part.is_file() or part.stat().st_size not in sizes:
             folder = job.embedder.folder(name)
-            tasks.append(ScoreTask(index, shard.tally, folder, part, key))
+            tasks.append(ScoreTask(index, shard.tally, shard.path, folder, part, key))
         else:
             job.stages.advance(shard.tally.n_pairs)
 
@@ -286,6 +293,8 @@ def _score_all(job: _Job, cached: Sequence[CachedShard], scorer: _Scorer) -> Non
         # A shard that could not be read may say something else the next time.
         if cached[task.index].sha256:
             job.ledger.commit(_STAGE, task.name, task.key, record)
+        if record["sidecar"]:
+            log.warning("%s: the .parquet beside it: %s", task.name, record["sidecar"])
         job.stages.advance(task.tally.n_pairs)
 
     model = job.run.model.absolute() if scorer.model is not None else None
@@ -321,8 +330,9 @@ def _score_shard(
     table |= extra_columns(signals, table, pairs, scores, aligned=aligned)
     if len(table["key"]) != task.tally.n_pairs:
         raise ValueError(f"{task.name}: {len(table['key'])} rows for {task.tally.n_pairs} pairs")
-    write_part(task.part, table)
-    return {"n_bytes": task.part.stat().st_size}
+    columns, problem = sidecar_columns(task.path, table)
+    write_part(task.part, table | columns)
+    return {"n_bytes": task.part.stat().st_size, "sidecar": problem}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,12 @@ OutOption: TypeAlias = Annotated[Path, typer.Option("--out", "-o", help="Folder 
 EncoderOption: TypeAlias = Annotated[
     str, typer.Option(help="`bundled`, or MODEL/PRETRAINED of open_clip.")
 ]
+EmbeddingsOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        help="Import embeddings of clip-retrieval or DataComp from this folder; encode nothing."
+    ),
+]
 CaptionsOption: TypeAlias = Annotated[
     str, typer.Option(help="Where captions are: auto, txt or json:FIELD.")
 ]

@@ -61,6 +61,15 @@ MinConfidenceOption: TypeAlias = Annotated[
 ReshardOption: TypeAlias = Annotated[
     int | None, typer.Option(min=1, help="Samples per cleaned tar; as scored if not given.")
 ]
+CardOption: TypeAlias = Annotated[
+    bool, typer.Option("--card", help="Write README.md, a data set card for the Hugging Face hub.")
+]
+ClipRetrievalOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--clip-retrieval", help="Write the kept pairs' embeddings as clip-retrieval has them."
+    ),
+]
 
 
 def clean(
@@ -74,6 +83,8 @@ def clean(
     apply_rematch: ApplyRematchOption = False,
     min_confidence: MinConfidenceOption = None,
     reshard: ReshardOption = None,
+    card: CardOption = False,
+    clip_retrieval: ClipRetrievalOption = False,
     config: ConfigOption = None,
     print_config: PrintConfigOption = False,
     json: JsonOption = False,

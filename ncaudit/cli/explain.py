@@ -83,6 +83,9 @@ def _page(found: "Explanation") -> Group:
         blocks += [_line("p_mismatch", _probability(found)), _line("decided by", _reasons(pair))]
     if pair["proposal"]:
         blocks.append(_line("proposal", _proposal(pair["proposal"])))
+    if found.sidecar:
+        known = (f"{name} {value:.4g}" for name, value in found.sidecar.items())
+        blocks.append(_line("beside the tar", Text(safe(", ".join(known)))))
     if found.signals:
         blocks += [Text(), _signals(found.signals)]
     return Group(*blocks, *_nearest(found))

@@ -12,11 +12,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from ncaudit.embeddings.cache import IDS_COLUMNS, CachedShard, tally_ids, write_embeddings
+from ncaudit.embeddings.cache import CachedShard, write_embeddings
+from ncaudit.embeddings.id_rows import IdRows
 from ncaudit.embeddings.shard_source import ShardReadError, ShardSource, open_shard
 from ncaudit.embeddings.step_clock import StepClock
 from ncaudit.encoders import encoder_card_digest
@@ -55,29 +56,14 @@ class EmbedOptions:
 
 
 @dataclass(slots=True)
-class _Rows:
+class _Rows(IdRows):
     """Rows under construction; embeddings are filled in batch by batch."""
 
-    ids: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in IDS_COLUMNS})
     image_of_row: list[int] = field(default_factory=list)
     captions: list[str] = field(default_factory=list)
     row_ids: list[int] = field(default_factory=list)
     image_of_digest: dict[str, int] = field(default_factory=dict)
     n_images: int = 0
-    n_samples: int = 0
-    defect: ShardDefect | None = None
-
-    def add(self, **values: Any) -> None:
-        for name in IDS_COLUMNS:
-            self.ids[name].append(values.get(name, "" if name in _BLANK else None))
-
-    def add_defect(self, defect: ShardDefect) -> None:
-        """Add the row of a shard in which nothing could be read, so that it is not silent."""
-        status = str(defect.status)
-        self.add(caption_index=0, status=status, detail=defect.detail, embedding_row=-1)
-
-
-_BLANK = ("key", "caption", "uid", "url", "image_digest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +127,7 @@ def embed_shard(
         rows.add_defect(rows.defect)
     with clock.of("encode"):
         image, caption = _aligned(encoder, rows, np.concatenate(images))
-    cached = _cached(shard, rows, embedding_key(encoder.card, options.captions), sha256)
+    cached = rows.cached(shard, embedding_key(encoder.card, options.captions), sha256)
     with clock.of("write"):
         write_embeddings(folder, rows.ids, image, caption, cached)
     return cached
@@ -164,23 +150,10 @@ def write_unreadable(
     """
     rows = _Rows(defect=ShardDefect(Status.SHARD_UNREADABLE, detail))
     rows.add_defect(ShardDefect(Status.SHARD_UNREADABLE, detail))
-    cached = _cached(shard, rows, embedding_key(card, captions), "")
+    cached = rows.cached(shard, embedding_key(card, captions), "")
     image, caption = (np.zeros((0, dim), np.float16) for dim in (card.image_dim, card.caption_dim))
     write_embeddings(folder, rows.ids, image, caption, cached)
     return cached
-
-
-def _cached(shard: ShardRef, rows: _Rows, key: str, sha256: str) -> CachedShard:
-    defect = f"{rows.defect.status}: {rows.defect.detail}" if rows.defect else ""
-    return CachedShard(
-        key=key,
-        path=shard.path,
-        n_bytes=shard.n_bytes,
-        modified=shard.modified,
-        sha256=sha256,
-        n_samples=rows.n_samples,
-        tally=tally_ids(shard.name, rows.ids, defect),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,10 +282,8 @@ def _aligned(encoder: Encoder, rows: _Rows, images: Floats) -> tuple[Floats, Flo
         caption = encoder.encode_captions(rows.captions)
     valid = np.array([_is_unit(row) for row in caption], bool)
     for row in np.flatnonzero(~valid):
-        at = rows.row_ids[row]
-        rows.ids["status"][at] = str(Status.EMBEDDING_INVALID)
-        rows.ids["detail"][at] = "caption embedding is zero or not finite"
-        rows.ids["embedding_row"][at] = -1
+        detail = "caption embedding is zero or not finite"
+        rows.reject(rows.row_ids[row], str(Status.EMBEDDING_INVALID), detail)
     for kept_row, row in enumerate(np.flatnonzero(valid)):
         rows.ids["embedding_row"][rows.row_ids[row]] = kept_row
     return image[valid], caption[valid]

@@ -24,7 +24,18 @@ REJECTED_FOLDER = "rejected"
 _N_LOOKUPS = 16
 _MAGIC = re.compile(r"[*?\[]")
 _NAME = re.compile(r"(.+?)(\.tar\.gz|\.tgz|\.tar)?", re.DOTALL)
-_CHANGE_MARKS = ("ETag", "etag", "LastModified", "last_modified", "updated", "mtime", "created")
+_CHANGE_MARKS = (
+    "ETag",
+    "etag",
+    "LastModified",
+    "last_modified",
+    "updated",
+    "mtime",
+    "created",
+    "blob_id",  # the Hugging Face hub's
+)
+# What reads each kind of URL, where fsspec itself does not.
+_PACKAGES = {"hf": "ncaudit[hf]", "s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs"}
 _HINT = "Point at a folder or a .tar, or quote the glob."
 
 
@@ -61,6 +72,10 @@ def _resolve(pattern: str) -> _Found:
         raise InputError("a name of shards is empty", hint=f"{_HINT} The current folder is `.`.")
     if pattern.startswith("@"):
         return _resolve_all(_listed(pattern[1:]))
+    return _resolve_named(pattern)
+
+
+def _resolve_named(pattern: str) -> _Found:
     shown = mask_secrets(pattern)
     try:
         return _look_up(pattern)
@@ -68,8 +83,10 @@ def _resolve(pattern: str) -> _Found:
         raise InputError(f"{shown} does not exist", hint=_HINT) from None
     except InputError:
         raise
-    except (OSError, ImportError, ValueError) as error:
-        why = str(error).replace(pattern, shown)
+    except ImportError as error:
+        raise _unknown_kind(pattern, error) from error
+    except (OSError, ValueError) as error:
+        why = " ".join(str(error).replace(pattern, shown).split())
         raise InputError(
             f"{shown} cannot be looked up: {why}",
             hint="Check the spelling; a URL needs the fsspec package of its protocol.",
@@ -81,6 +98,15 @@ def _resolve(pattern: str) -> _Found:
         why = f"{type(error).__name__} {getattr(error, 'status', '')}".rstrip()
         hint = "Check the address, the network and the credentials."
         raise InputError(f"{shown} cannot be looked up: {why}", hint=hint) from None
+
+
+def _unknown_kind(pattern: str, error: ImportError) -> InputError:
+    kind = pattern.partition("://")[0]
+    package = _PACKAGES.get(kind)
+    return InputError(
+        f"{mask_secrets(pattern)} cannot be looked up: nothing here reads {kind}:// URLs",
+        hint=f"Install what does: pip install '{package}'" if package else f"{error}.",
+    )
 
 
 def _resolve_all(patterns: Iterable[str]) -> _Found:

@@ -1,10 +1,11 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from ncaudit.files import read_json
 from tests.support.cleaning import BAD, SHARDS, cleaned
-from tests.support.runs import write_run
+from tests.support.runs import proposal, write_run
 from tests.support.shards import json_bytes, pair
 
 
@@ -37,3 +38,29 @@ def test_no_uids_are_written_if_one_sample_has_none(tmp_path: Path) -> None:
     write_run(tmp_path, {"0": samples}, {})
     assert not cleaned(tmp_path).has_uids
     assert not (tmp_path / "cleaned/subset_uids.npy").exists()
+
+
+def weights(table: Path) -> dict[str, float]:
+    rows = pq.read_table(table, columns=["key", "weight"]).to_pylist()
+    return {row["key"]: row["weight"] for row in rows}
+
+
+def test_a_kept_pair_weighs_what_it_is_likely_to_be_right(tmp_path: Path) -> None:
+    write_run(tmp_path, SHARDS, BAD | {("a", 0): 0.25})
+    cleaned(tmp_path)
+    assert weights(tmp_path / "cleaned/0.parquet") == {"a": 0.75, "c": 0.9}
+
+
+def test_a_pair_that_a_person_vouched_for_weighs_1(tmp_path: Path) -> None:
+    write_run(tmp_path, SHARDS, BAD)
+    verdicts = tmp_path / "verdicts.csv"
+    verdicts.write_text("shard,key,caption_index,verdict\n0,b,0,match\n")
+    cleaned(tmp_path, verdicts=verdicts)
+    assert weights(tmp_path / "cleaned/0.parquet") == {"a": 0.9, "b": 1.0, "c": 0.9}
+
+
+def test_a_repaired_pair_weighs_by_its_new_caption(tmp_path: Path) -> None:
+    repaired = {("b", 0): proposal("blue", p_mismatch=0.05)}
+    write_run(tmp_path, SHARDS, BAD, proposals=repaired)
+    cleaned(tmp_path, apply_rematch=True)
+    assert weights(tmp_path / "cleaned/0.parquet") == {"a": 0.9, "b": 0.95, "c": 0.9}

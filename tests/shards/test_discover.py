@@ -1,4 +1,7 @@
 import os
+import subprocess
+import sys
+from importlib import import_module
 from pathlib import Path
 
 import fsspec
@@ -160,6 +163,35 @@ def test_nothing_found_says_where_it_looked(tmp_path: Path) -> None:
 def test_what_cannot_be_looked_up_is_an_input_error(pattern: str) -> None:
     with pytest.raises(InputError):
         names(pattern)
+
+
+def test_hugging_face_paths_without_their_package_name_the_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    registry = import_module("fsspec.registry")._registry
+    monkeypatch.delitem(registry, "hf", raising=False)
+    with pytest.raises(InputError, match="nothing here reads hf:// URLs") as caught:
+        names("hf://datasets/user/repo/data")
+    assert "pip install 'ncaudit[hf]'" in caught.value.hint
+
+
+@pytest.mark.slow
+def test_a_hub_that_does_not_answer_is_one_line_and_a_hint(tmp_path: Path) -> None:
+    closed = {"HF_ENDPOINT": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
+    words = ["score", "hf://datasets/user/repo/data", "-q", "-o", str(tmp_path / "audit")]
+    done = subprocess.run(
+        [sys.executable, "-m", "ncaudit", *words],
+        env=os.environ | closed,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    told = " ".join(done.stderr.split())
+    assert "hf://datasets/user/repo/data cannot be looked up: ConnectError" in told
+    assert "Check the address, the network and the credentials." in told
+    assert "Traceback" not in told
 
 
 def test_a_pipe_is_no_shard(tmp_path: Path) -> None:
