@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 
 from ncaudit.config import RematchConfig
 from ncaudit.matching.pairs import Pairs
@@ -301,8 +302,9 @@ class _Game:
 def _judged(suspects: Suspects, plays: list[_Play], last: _Play) -> Proposals:
     """Return what the last round proposes, with the confidence that the others teach.
 
-    Its space has learned from a few more pairs than theirs, so that confidence errs on the
-    low side.
+    The last round orders the proposals. What evidence is worth was learned in rounds with
+    probes in the pool and a space of fewer pairs, so each proposal gets the confidence
+    that the first of them had for its rank.
     """
     n = suspects.n_flagged
     found = plays[0].found
@@ -313,15 +315,18 @@ def _judged(suspects: Suspects, plays: list[_Play], last: _Play) -> Proposals:
     # A partner is there if its pair was flagged too, and one of several is enough.
     times = plays[0].nodes.image_capacity[plays[0].nodes.image_of[:n]]
     guess = mismatched * float(p[:n].sum() / p.sum())
+    in_first = found.evidence[:n][has]
     confidence = fit_confidence(
         hidden,
-        found.evidence[:n][has],
+        in_first,
         guess=float(np.mean(1 - (1 - guess) ** times)),
         most=float(np.mean(1 - (1 - mismatched) ** times)),
     )
     proposed = last.found.caption >= 0
     chance = np.full(n, np.nan)
-    chance[proposed] = confidence.of(last.found.evidence[proposed])
+    chance[proposed] = _by_rank(
+        confidence.of(last.found.evidence[proposed]), confidence.of(in_first)
+    )
     about = last.about | {
         "flagged": n,
         "proposals": int(proposed.sum()),
@@ -330,6 +335,15 @@ def _judged(suspects: Suspects, plays: list[_Play], last: _Play) -> Proposals:
         "recoverable_share_deviation": round(confidence.deviation, 4),
     }
     return _proposals(last.nodes, last.found, chance, n, about)
+
+
+def _by_rank(values: Floats, like: Floats) -> Floats:
+    """Return what `like` holds at the ranks of the values, shape (n,)."""
+    if not len(values) or not len(like):
+        return values
+    share = (rankdata(values) - 0.5) / len(values)
+    at_rank: Floats = np.quantile(like, share)
+    return at_rank
 
 
 def _hidden(suspects: Suspects, play: _Play) -> HiddenPairs:
