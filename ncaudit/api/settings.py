@@ -17,6 +17,35 @@ from ncaudit.engine.base import EngineOptions
 from ncaudit.errors import ConfigError
 
 T = TypeVar("T")
+_ANY = math.inf
+# Least and greatest value of numbers, by key; what only a model can judge is left to it.
+_RANGES: dict[str, tuple[float, float]] = {
+    "batch_size": (1, _ANY),
+    "seed": (0, _ANY),
+    "fit.fit_pairs": (1, _ANY),
+    "fit.min_pairs": (1, _ANY),
+    "fit.planted_fraction": (0, 0.5),
+    "fit.bank.energy_batch": (2, _ANY),
+    "fit.bank.loss_batch": (2, _ANY),
+    "fit.bank.repeats": (1, _ANY),
+    "fit.neighbours.reference": (1, _ANY),
+    "fit.neighbours.k": (1, _ANY),
+    "fit.meta.share": (0, 1),
+    "fit.meta.most": (1, _ANY),
+    "fit.meta.hard_share": (0, 1),
+    "fit.meta.steps": (1, _ANY),
+    "rematch.max_pairs": (1, _ANY),
+    "rematch.flagged_p": (0, 1),
+    "rematch.neighbours": (1, _ANY),
+    "rematch.flat_limit": (0, _ANY),
+    "rematch.duplicate_cosine": (-1, 1),
+    "rematch.search_dim": (1, _ANY),
+    "rematch.accept_confidence": (0, 1),
+    "rematch.accept_mass": (0, 1),
+    "rematch.accept_p": (0, 1),
+    "engine.workers": (0, _ANY),
+    "engine.gpus_per_worker": (0, _ANY),
+}
 
 
 def _all_that_suit() -> EngineOptions:
@@ -40,6 +69,14 @@ class EmbedSettings:
     captions: str = "auto"
     device: str = "auto"
     batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        for key, (low, high) in _RANGES.items():
+            value: object = self
+            for name in key.split("."):
+                value = getattr(value, name, None)
+            if isinstance(value, int | float):
+                _check_range(key, value, low, high)
 
     @property
     def config(self) -> ScoreConfig:

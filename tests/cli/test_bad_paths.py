@@ -7,7 +7,7 @@ import pytest
 from ncaudit.errors import OutputExistsError
 from ncaudit.files import atomic_path
 from tests.support.audits import ncaudit, write_striped
-from tests.support.runs import write_run
+from tests.support.scored_runs import write_scored_run
 from tests.support.shards import pair
 
 SHARDS = {"00000": [("a", pair("red", "red")), ("b", pair("blue", "red"))]}
@@ -32,7 +32,7 @@ def test_an_output_that_cannot_be_written_is_one_line_and_a_hint(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
     write_striped(tmp_path, 1, 20)
-    write_run(tmp_path / "made", SHARDS, {}).rename(tmp_path / "run")
+    write_scored_run(tmp_path / "made", SHARDS, {}).rename(tmp_path / "run")
     done = ncaudit(*words, out, "--quiet")
     assert done.exit_code == 2, done.stderr
     first, second = done.stderr.splitlines()

@@ -7,6 +7,7 @@ import pytest
 import typer  # noqa: TID251 - the command line is what is tested
 
 from ncaudit.api.sections import SECTIONS, dotted_keys
+from ncaudit.api.settings import _RANGES
 from ncaudit.api.settle import settle
 from ncaudit.cli._app import app
 from ncaudit.cli._settings import NO_SETTINGS, place_of
@@ -98,6 +99,10 @@ def test_no_shards_are_exit_2(tmp_path: Path) -> None:
         ("[score.fit]\nplanted_fraction = nan", "planted_fraction' in {file} is nan", "finite"),
         ("[score.fit.heads]\nobjective = 'x'", "unknown value 'x'", "Use one of: crcl, srem."),
         ("[score.fit.heads]\nfolds = 1", "1 folds are too few", "Use 2 or more."),
+        ("[score]\nbatch_size = 0", "batch_size is 0", "Give a number from 1 on."),
+        ("[score]\nseed = -1", "seed is -1", "Give a number from 0 on."),
+        ("[score.engine]\nworkers = -2", "engine.workers is -2", "Give a number from 0 on."),
+        ("[score.rematch]\nflagged_p = 2", "flagged_p is 2", "Give a number from 0 to 1."),
         ("[score", "{file} is no TOML: ", "--print-config"),
         ("[score]\nseed = 1\nseed = 2", "{file} is no TOML: ", "--print-config"),
     ],
@@ -119,3 +124,8 @@ def test_a_config_file_that_cannot_be_read_is_one_line_and_a_hint(tmp_path: Path
     for file in (tmp_path / "none.toml", tmp_path, tmp_path / "latin.toml"):
         done = ncaudit("score", "x.tar", "--config", file)
         assert (done.exit_code, len(done.stderr.splitlines())) == (2, 2), done.stderr
+
+
+def test_every_range_is_that_of_a_key() -> None:
+    known = {key for kind in SECTIONS.values() for key in dotted_keys(kind)}
+    assert known >= _RANGES.keys()
