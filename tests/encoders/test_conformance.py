@@ -1,15 +1,22 @@
 """What every encoder promises."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from ncaudit.embeddings.cache import read_embeddings
+from ncaudit.embeddings.embed_shard import EmbedOptions, embed_shard
 from ncaudit.encoders import encoder_card_digest
 from ncaudit.encoders.base import Encoder
+from ncaudit.encoders.batches import FixedBatches
+from ncaudit.shards.discover import discover_shards
 from ncaudit.types import Floats, Pixels
 from tests.encoders.synthetic import waves
+from tests.support.shards import image_bytes, write_shard
 
 WORDS = [
     "a",
@@ -91,6 +98,34 @@ def test_a_caption_does_not_depend_on_its_batch(
     np.testing.assert_array_equal(
         encoder.encode_captions(CAPTIONS[start:stop]), caption_rows[start:stop]
     )
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_the_batch_size_of_a_run_changes_no_embedding(
+    encoder: Encoder, tmp_path: Path, pixels: Pixels, batch_size: int
+) -> None:
+    images = [image_bytes(Image.fromarray(image), "PNG") for image in pixels[:7]]
+    samples = [(f"{n}", {"png": x, "txt": CAPTIONS[n].encode()}) for n, x in enumerate(images)]
+    (shard,) = discover_shards([str(write_shard(tmp_path / "0.tar", samples))])
+    for size in (batch_size, 64):
+        embed_shard(shard, tmp_path / f"{size}", encoder, EmbedOptions(batch_size=size))
+    few, many = (read_embeddings(tmp_path / f"{size}") for size in (batch_size, 64))
+    assert len(few.image) == 7
+    np.testing.assert_array_equal(few.image, many.image)
+    np.testing.assert_array_equal(few.caption, many.caption)
+
+
+def test_batches_that_had_to_be_halved_move_no_embedding_by_more_than_1e_4(
+    encoder: Encoder,
+    pixels: Pixels,
+    image_rows: Floats,
+    caption_rows: Floats,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = FixedBatches.run
+    monkeypatch.setattr(FixedBatches, "run", lambda _, *args: real(FixedBatches(1), *args))
+    np.testing.assert_allclose(encoder.encode_images(pixels), image_rows, atol=1e-4)
+    np.testing.assert_allclose(encoder.encode_captions(CAPTIONS), caption_rows, atol=1e-4)
 
 
 def test_captions_keep_their_order(encoder: Encoder, caption_rows: Floats) -> None:
