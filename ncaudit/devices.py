@@ -9,6 +9,8 @@ from pathlib import Path
 from ncaudit.errors import ConfigError
 
 DEVICES = ("auto", "cpu", "cuda")
+_TORCH_NAME = "OutOfMemoryError"
+_NO_MEMORY = ("out of memory", "alloc_failed", "can't allocate memory", "not enough memory")
 
 
 def resolve_device(name: str) -> str:
@@ -60,6 +62,18 @@ def describe_device(device: str = "cpu") -> dict[str, object]:
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
     }
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether torch, or Python, could not get the memory it asked for.
+
+    Only some of it is a `torch.OutOfMemoryError`: drivers, libraries of the vendor and the
+    processor's allocator raise a plain RuntimeError, which its text tells apart.
+    """
+    if isinstance(error, RuntimeError):
+        text = str(error).lower()
+        return any(words in text for words in _NO_MEMORY) or type(error).__name__ == _TORCH_NAME
+    return isinstance(error, MemoryError)
 
 
 def usable_cores() -> int:

@@ -1,16 +1,19 @@
-"""Kill `score` and `clean` at random points, run them again, and compare every byte.
+"""Kill `score` and `clean` at random points of every stage, and compare every byte.
 
     PYTHONPATH=. python examples/bench/kill.py --work WORK --out docs/benchmarks/kill.json
 
 Shards of striped pictures and the encoder of the tests: what is shown is how a run goes on,
 which does not depend on the towers. A try kills a command, kills it again when it goes on, and
-then lets it end. Half of the kills are drawn over the time of a run, half over the changes in
-its folder. Every try is recorded when it is done: stopped and started again, the script goes
-on. It ends with 1 if any byte differs or a temporary file is left.
+then lets it end. The first kill is in one stage after the other, the second in one that is drawn
+from those that are left, each at a random moment of the time that the stage takes. Every try is recorded when it is done: stopped and started again, the script goes on. It
+ends with 1 if any byte differs, if what was finished was done again, or if a temporary file is
+left.
 """
 
 import argparse
 import hashlib
+import importlib
+import itertools
 import json
 import os
 import platform
@@ -20,72 +23,113 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Imported for the forked processes, which then have them at once.
-import pyarrow.parquet  # noqa: F401
-import scipy.optimize  # noqa: F401
-import sklearn.mixture  # noqa: F401
-import torch  # noqa: F401
-
-import ncaudit.audit.clean
-import ncaudit.audit.score
 import ncaudit.cli
-from tests.support.audits import toy_encoders, write_striped
+from tests.support.shards import write_shard
+from tests.support.toy_encoder import striped
+from tests.support.toy_plugin import toy_plugin
 
-N_SHARDS = 3
-N_PAIRS = 70
+N_SHARDS = 4
+N_PAIRS = 100
+NOISE = 0.4
 KILLS_PER_TRY = 2
-POLL_S = 0.002
-COMPARED = (".csv", ".tar", ".parquet", ".npy", ".safetensors", "summary.json", "card.json")
+POLL_S = 0.003
+# Imported once for all forked processes, and not by the workers that they start.
+HEAVY = ("faiss", "pyarrow.parquet", "scipy.optimize", "sklearn.mixture", "torch")
+OURS = ("ncaudit.audit.clean", "ncaudit.audit.score")
+COMPARED = (".csv", ".tar", ".parquet", ".npy", ".safetensors", ".json")
+# What differs by design: what is done and by whom, and how long it took.
+NOT_COMPARED = ("ledger", "run.json")
+# Stage to what begins the paths of the files that are all there when it is done.
+SCORING = {
+    "embed": "embeddings/",
+    "fit": "ledger/fit/",
+    "score": "ledger/score/",
+    "rematch": "ledger/rematch/",
+    "merge": "run.json",
+}
+CLEANING = {"clean": "ledger/clean/", "reshard": "ledger/reshard/", "end": "clean.json"}
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command that writes one folder."""
+    """A command that writes one folder.
 
-    name: str
+    Attributes:
+        words: Its name and what follows, but for the folder.
+        stages: Stage to the beginning of the paths that it leaves.
+        tried: The stages in which it is killed first.
+    """
+
     words: tuple[str, ...]
-    out: Path
+    stages: Mapping[str, str]
+    tried: Sequence[str]
 
-    def start(self) -> int:
+    def start(self, out: Path) -> int:
         """Run it in a forked process, which has its imports already; returns its id."""
         process = os.fork()
         if process:
             return process
         try:
-            log = os.open(self.out.parent / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            log = os.open(out.parent / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.dup2(log, 1)
             os.dup2(log, 2)
-            sys.argv = ["ncaudit", self.name, *self.words, "-o", str(self.out), "--quiet"]
-            with toy_encoders():
-                ncaudit.cli.main()
+            sys.argv = ["ncaudit", *self.words, "-o", str(out), "--quiet"]
+            ncaudit.cli.main()
         except SystemExit as end:
             os._exit(end.code if isinstance(end.code, int) else 1)
         finally:
             os._exit(1)
 
 
-def score(work: Path, out: Path) -> Command:
-    return Command("score", (str(work / "shards"), "--encoder", "toy"), out)
+def commands(work: Path) -> dict[str, Command]:
+    """Return the commands that are killed."""
+    audit = str(work / "whole/score")
+    score = ("score", str(work / "shards"), "--encoder", "toy-aligned")
+    repair = ("clean", audit, "--apply-rematch")
+    without_packs = {name: CLEANING[name] for name in ("clean", "end")}
+    return {
+        "score": Command(score, SCORING, [*SCORING]),
+        "clean": Command(repair, without_packs, [*without_packs]),
+        "clean --reshard": Command((*repair, "--reshard", "60"), CLEANING, [*CLEANING]),
+        # Where worker processes are, which end with the one that is killed.
+        "score --workers 2": Command((*score, "--workers", "2"), SCORING, ["embed", "score"]),
+    }
 
 
-def clean(work: Path, out: Path) -> Command:
-    return Command("clean", (str(work / "whole" / "audit"), "--keep-fraction", "0.7"), out)
+@dataclass(frozen=True)
+class Whole:
+    """A command that was not interrupted.
 
+    Attributes:
+        digests: Path to digest of everything that must not depend on when it was written.
+        paths: All files it left.
+        seconds: Stage to the time it took.
+    """
 
-COMMANDS: dict[str, Callable[[Path, Path], Command]] = {"score": score, "clean": clean}
+    digests: Mapping[str, str]
+    paths: Sequence[str]
+    seconds: Mapping[str, float]
+
+    def stage(self, stages: Mapping[str, str], found: Collection[str]) -> str:
+        """Return the stage that a folder with the files `found` is in, "" if it is done."""
+        for name, start in stages.items():
+            if any(path.startswith(start) and path not in found for path in self.paths):
+                return name
+        return ""
 
 
 def digests(folder: Path) -> dict[str, str]:
     """Return path to digest of everything that must not depend on when it was written."""
     return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name.endswith(COMPARED) and "ledger" not in path.parts
+        path: hashlib.sha256((folder / path).read_bytes()).hexdigest()
+        for path in sorted(seen(folder))
+        if path.endswith(COMPARED) and not path.startswith(NOT_COMPARED)
     }
 
 
@@ -93,8 +137,24 @@ def seen(folder: Path) -> list[str]:
     """Return the files of a folder that is being written."""
     found = []
     for where, _, names in os.walk(folder):
-        found += [os.path.join(where, name) for name in names]  # noqa: PTH118 - polled often
+        found += [os.path.relpath(os.path.join(where, name), folder) for name in names]  # noqa: PTH118 - polled often
     return found
+
+
+def finished(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return the files that are not to be written again, and what tells a new one."""
+    done = [marker.parent.glob("*.npy") for marker in folder.glob("embeddings/*/shard.json")]
+    if (folder / "ledger/fit/model.json").exists():
+        done.append((folder / "model").iterdir())
+    for marker in folder.glob("ledger/clean/*.json"):
+        done += [folder.glob(f"{where}{marker.stem}.tar") for where in ("", "rejected/")]
+    for marker in folder.glob("ledger/reshard/*.json"):
+        done.append(folder.glob(f"{marker.stem}.tar"))
+    files = {path: path.stat() for path in itertools.chain(*done) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): (found.st_ino, found.st_mtime_ns)
+        for path, found in files.items()
+    }
 
 
 def ended(process: int) -> int | None:
@@ -103,118 +163,152 @@ def ended(process: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if found else None
 
 
-def measure(command: Command) -> tuple[float, int]:
-    """Run a command to its end; return its seconds and the changes seen in its folder."""
-    began, known, code = time.monotonic(), set[str](), None
-    process = command.start()
+def run_whole(command: Command, out: Path) -> None:
+    process = command.start(out)
+    if os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]):
+        raise SystemExit(f"{command.words[0]} failed: see {out.parent}/log.txt")
+
+
+def measure(command: Command, out: Path) -> Whole:
+    """Run a command to its end, without interruption, and note how long each stage takes."""
+    began, first_seen = time.monotonic(), dict[str, float]()
+    process = command.start(out)
     while (code := ended(process)) is None:
-        known.update(seen(command.out))
+        for path in seen(out):
+            first_seen.setdefault(path, time.monotonic() - began)
         time.sleep(POLL_S)
     if code:
-        raise SystemExit(f"{command.name} failed: see {command.out.parent}/log.txt")
-    return time.monotonic() - began, len(known)
+        raise SystemExit(f"{command.words[0]} failed: see {out.parent}/log.txt")
+    paths, seconds, before = seen(out), {}, 0.0
+    for name, start in command.stages.items():
+        # What was not seen while it ran came at the very end.
+        mine = [path for path in paths if path.startswith(start)]
+        end = max(first_seen.get(path, time.monotonic() - began) for path in mine)
+        seconds[name], before = max(end - before, 0.0), end
+    return Whole(digests(out), paths, seconds)
 
 
-def kill_at(command: Command, delay_s: float, n_changes: int) -> dict[str, Any]:
-    """Kill a command `delay_s` after it began and changed `n_changes` files."""
-    began, known, newest = time.monotonic(), set(seen(command.out)), ""
-    n_before = len(known)
-    process = command.start()
-    reached = began if not n_changes else None
+def kill_at(
+    command: Command, out: Path, whole: Whole, stage: str, delay_s: float
+) -> dict[str, Any]:
+    """Kill a command `delay_s` after it is in a stage, and say where it was."""
+    order = [*command.stages, ""]
+    process, reached = command.start(out), None
     while (code := ended(process)) is None:
-        for path in seen(command.out):
-            if path not in known:
-                known.add(path)
-                newest = path
         now = time.monotonic()
-        if reached is None and len(known) - n_before >= n_changes:
-            reached = now
+        if reached is None:
+            at = whole.stage(command.stages, seen(out))
+            reached = now if order.index(at) >= order.index(stage) else None
         if reached is not None and now - reached >= delay_s:
             os.kill(process, signal.SIGKILL)
         time.sleep(POLL_S)
+    found = seen(out)
     return {
         "killed": code == -signal.SIGKILL,
-        "seconds": round(time.monotonic() - began, 3),
-        "files": len(known),
-        "newest": os.path.relpath(newest, command.out) if newest else "",
+        "stage": whole.stage(command.stages, found),
+        "files": len(found),
+        "half_written": sorted(path for path in found if ".tmp-" in path),
     }
 
 
-def prepare(work: Path) -> dict[str, Any]:
-    """Write the shards and do both commands without interruption, once."""
-    record = work / "prepared.json"
-    if record.exists():
-        return dict(json.loads(record.read_text()))
-    shutil.rmtree(work, ignore_errors=True)
-    (work / "whole").mkdir(parents=True)
-    write_striped(work, N_SHARDS, N_PAIRS)
-    found: dict[str, Any] = {}
-    for name, make in COMMANDS.items():
-        command = make(work, work / "whole" / ("audit" if name == "score" else "cleaned"))
-        seconds, changes = measure(command)
-        found[name] = {"seconds": seconds, "changes": changes, "digests": digests(command.out)}
-    record.write_text(json.dumps(found))
-    return found
+def prepare(work: Path) -> None:
+    """Write the shards, and the run that is cleaned."""
+    if not work.exists():
+        for number in range(N_SHARDS):
+            samples, _ = striped(N_PAIRS, seed=number, noise=NOISE)
+            write_shard(work / "shards" / f"{number}.tar", samples)
+    find_whole(work, "score")
 
 
-def draw_kill(draw: random.Random, at: dict[str, Any]) -> tuple[float, int]:
-    """Return seconds to wait, and changes in the folder to wait for before that."""
-    share = draw.uniform(0, 0.8)  # a run that goes on has less to do
-    if draw.random() < 0.5:
-        return share * at["seconds"], 0
-    return draw.uniform(0, 0.03), 1 + int(share * at["changes"])
+def find_whole(work: Path, name: str) -> Whole:
+    """Do a command without interruption, once."""
+    out, path = work / "whole" / name, work / "whole" / f"{name}.json"
+    if not path.exists():
+        shutil.rmtree(out, ignore_errors=True)
+        out.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(vars(measure(commands(work)[name], out))))
+    return Whole(**json.loads(path.read_text()))
 
 
-def try_once(work: Path, whole: dict[str, Any], number: int) -> dict[str, Any]:
+def try_once(work: Path, number: int) -> dict[str, Any]:
     """Kill a command, kill it again when it goes on, let it end, and compare."""
     draw = random.Random(number)  # noqa: S311 - not for secrets
-    name = "clean" if number % 2 else "score"
+    known_commands = commands(work)
+    turns = [(name, stage) for name, each in known_commands.items() for stage in each.tried]
+    name, stage = turns[number % len(turns)]
+    command, whole, kills, redone = known_commands[name], find_whole(work, name), [], set[str]()
     folder = work / f"try-{number}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    command = COMMANDS[name](work, folder / "out")
-    kills = [kill_at(command, *draw_kill(draw, whole[name])) for _ in range(KILLS_PER_TRY)]
-    measure(command)
-    wanted, found = whole[name]["digests"], digests(command.out)
-    paths = sorted(found.keys() | wanted.keys())
-    differs = [path for path in paths if found.get(path) != wanted.get(path)]
-    left_over = [path for path in seen(command.out) if ".tmp-" in path]
-    if not differs and not left_over:
+    out, known = folder / "out", dict[str, tuple[int, int]]()
+    for _ in range(KILLS_PER_TRY):
+        delay_s = draw.uniform(0, 0.9) * whole.seconds[stage]
+        kills.append(kill_at(command, out, whole, stage, delay_s))
+        redone |= changed(known, out)
+        known = finished(out)
+        if not kills[-1]["stage"]:
+            break
+        left = list(command.stages)
+        stage = draw.choice(left[left.index(kills[-1]["stage"]) :])
+    run_whole(command, out)
+    redone |= changed(known, out)
+    found, left_over = digests(out), [path for path in seen(out) if ".tmp-" in path]
+    paths = sorted(found.keys() | whole.digests.keys())
+    differs = [path for path in paths if found.get(path) != whole.digests.get(path)]
+    if not (differs or left_over or redone):
         shutil.rmtree(folder)
     return {
         "try": number,
         "command": name,
         "kills": kills,
-        "files_compared": len(wanted),
+        "files_compared": len(whole.digests),
         "differs": differs,
-        "left_over": len(left_over),
+        "left_over": left_over,
+        "redone": sorted(redone),
     }
 
 
+def changed(known: Mapping[str, tuple[int, int]], out: Path) -> set[str]:
+    """Return the finished files that were written again."""
+    now = finished(out)
+    return {path for path, file in known.items() if now.get(path) != file}
+
+
+def is_bad(each: Mapping[str, Any]) -> bool:
+    return bool(each["differs"] or each["left_over"] or each["redone"])
+
+
 def run(work: Path, out: Path, n_tries: int) -> int:
-    """Do the tries that are not recorded yet; return 1 if any byte ever differed."""
-    whole = prepare(work)
+    """Do the tries that are not recorded yet; return 1 if any went wrong."""
     tries = json.loads(out.read_text())["tries"] if out.exists() else []
     known = {each["try"] for each in tries}
     version = commit()
-    for number in range(n_tries):
-        if number not in known:
-            tries.append(try_once(work, whole, number))
-            record(out, tries, version)
-            print(tries[-1], flush=True)
-    return int(any(each["differs"] or each["left_over"] for each in tries))
+    for module in (*HEAVY, *OURS):
+        importlib.import_module(module)
+    with toy_plugin(work.with_name(f"{work.name}-plugin")):
+        prepare(work)
+        for number in range(n_tries):
+            if number not in known:
+                tries.append(try_once(work, number))
+                record(out, tries, version)
+                print(tries[-1], flush=True)
+    return int(any(is_bad(each) for each in tries))
 
 
 def record(out: Path, tries: Sequence[dict[str, Any]], version: str) -> None:
+    kills = [(each, kill) for each in tries for kill in each["kills"] if kill["killed"]]
     content = {
         "command": "examples/bench/kill.py",
         "commit": version,
-        "processor": platform.processor() or platform.machine(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
         "shards": N_SHARDS,
         "pairs": N_SHARDS * N_PAIRS,
-        "n_kills": sum(kill["killed"] for each in tries for kill in each["kills"]),
-        "n_different": sum(bool(each["differs"] or each["left_over"]) for each in tries),
+        "n_kills": len(kills),
+        "n_kills_per_command": Counter(each["command"] for each, _ in kills),
+        "n_kills_per_stage": Counter(kill["stage"] or "after the last" for _, kill in kills),
+        "n_kills_with_half_written_files": sum(bool(kill["half_written"]) for _, kill in kills),
+        "n_different": sum(map(is_bad, tries)),
         "tries": tries,
     }
     temporary = out.with_suffix(".tmp")
@@ -232,7 +326,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder for shards and runs")
     parser.add_argument("--out", type=Path, required=True, help="JSON to write, and to go on from")
-    parser.add_argument("--tries", type=int, default=40)
+    parser.add_argument("--tries", type=int, default=60)
     args = parser.parse_args()
     sys.exit(run(args.work.absolute(), args.out.absolute(), args.tries))
 

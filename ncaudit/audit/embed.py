@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from ncaudit.audit.free_space import warn_if_too_little
+from ncaudit.audit.full_device import full_device_is_deliberate
 from ncaudit.audit.import_shards import MakeImport
 from ncaudit.audit.stages import Stages
 from ncaudit.config import ScoreConfig
@@ -98,7 +99,7 @@ def open_embedder(config: ScoreConfig, cache: Path) -> Embedder:
     if config.embeddings is not None:
         encoder = open_imported(config.embeddings, config.encoder)
     else:
-        encoder = load_encoder(config.encoder, device)
+        encoder = _load(config.encoder, device)
     where = cache.absolute()
     return Embedder(encoder, config.encoder, device, where, config.captions, config.batch_size)
 
@@ -163,14 +164,20 @@ class MakeEmbed:
             WeightsError: If its weights are missing here.
         """
         make_torch_repeatable(threads)
-        encoder = self.encoder or load_encoder(self.name, self.device)
+        encoder = self.encoder or _load(self.name, self.device)
         if embedding_key(encoder.card, self.captions) != self.key:
             raise ConfigError(
                 f"a worker's {self.name} is not the one of this process: {encoder.card}",
                 hint="Let all workers have the same weights, device and kind of processor.",
             )
         options = EmbedOptions(self.captions, self.batch_size, threads)
-        return partial(_embed, encoder, options)
+        embed = partial(_embed, encoder, options)
+        return full_device_is_deliberate(self.device)(embed)
+
+
+def _load(name: str, device: str) -> Encoder:
+    with full_device_is_deliberate(device):
+        return load_encoder(name, device)
 
 
 def _embed(

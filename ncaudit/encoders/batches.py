@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ncaudit.devices import is_out_of_memory
 from ncaudit.types import Floats
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class FixedBatches:
             Shape (n, d).
 
         Raises:
-            torch.cuda.OutOfMemoryError: If not even one row fits.
+            RuntimeError: If not even one row fits, see `is_out_of_memory`.
         """
         import torch
 
@@ -58,12 +59,13 @@ class FixedBatches:
             batch = rows[start : start + self.size]
             try:
                 parts.append(forward(_pad(batch, self.size))[: len(batch)])
-            except torch.cuda.OutOfMemoryError:
-                if self.size == 1:
-                    raise
-                self._halve()
-            else:
                 start += len(batch)
+                continue
+            except RuntimeError as error:
+                if self.size == 1 or not is_out_of_memory(error):
+                    raise
+            # Outside of the handler: the error holds on to what did not fit.
+            self._halve()
         return np.concatenate(parts)
 
     def _side_by_side(

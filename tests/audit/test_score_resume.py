@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from ncaudit.audit import embed, obtain_model, score as module
 from ncaudit.audit.score import score_shards
@@ -12,6 +13,7 @@ from ncaudit.config import ScoreConfig
 from ncaudit.embeddings import embed_shard as embed_module, shard_source
 from ncaudit.errors import ShardsFailedError
 from tests.support.audits import digests, toy_encoders, write_striped
+from tests.support.toy_encoder import ToyEncoder
 
 
 def run(folder: Path, out: str, *, overwrite: bool = False) -> Any:
@@ -125,3 +127,45 @@ def test_a_full_disk_stops_the_run_and_it_goes_on_later(
     monkeypatch.setattr(module, "write_part", real)
     run(whole, str(tmp_path / "audit"))
     assert digests(tmp_path / "audit") == digests(whole / "audit")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB"),
+        RuntimeError("CUDA error: out of memory"),
+        MemoryError(),
+    ],
+)
+@pytest.mark.parametrize("tower", ["encode_images", "encode_captions"])
+def test_a_device_out_of_memory_stops_the_run_and_it_goes_on_later(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, tower: str
+) -> None:
+    real, n_calls = getattr(ToyEncoder, tower), 0
+
+    def fail_the_second_time(*args: Any) -> Any:
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == 2:
+            raise error
+        return real(*args)
+
+    monkeypatch.setattr(ToyEncoder, tower, fail_the_second_time)
+    with pytest.raises(ShardsFailedError, match="cpu is out of memory") as caught:
+        run(whole, str(tmp_path / "audit"))
+    assert "run the same command again" in caught.value.hint
+    run(whole, str(tmp_path / "audit"))
+    assert n_calls == 4
+    assert digests(tmp_path / "audit") == digests(whole / "audit")
+
+
+def test_an_encoder_that_does_not_fit_on_the_device_is_no_bug(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(embed, "load_encoder", fail)
+    with pytest.raises(ShardsFailedError, match="out of memory"):
+        run(whole, str(tmp_path / "audit"))
+    assert not (tmp_path / "audit").exists()

@@ -20,13 +20,22 @@ def test_every_batch_has_the_same_size() -> None:
     assert sizes == [4, 4, 4]
 
 
-def test_out_of_memory_halves_the_batch_for_good() -> None:
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError("CUDA error: out of memory"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
+def test_out_of_memory_halves_the_batch_for_good(error: RuntimeError) -> None:
     sizes: list[int] = []
 
     def forward(rows: Floats) -> Floats:
         sizes.append(len(rows))
         if len(rows) > 2:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+            raise error
         return rows
 
     batches = FixedBatches(8)
@@ -35,12 +44,24 @@ def test_out_of_memory_halves_the_batch_for_good() -> None:
     assert (sizes, batches.size) == ([8, 4, 2, 2, 2], 2)
 
 
-def test_one_row_that_does_not_fit_is_an_error() -> None:
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
+def test_one_row_that_does_not_fit_is_an_error(error: RuntimeError) -> None:
     def forward(_: Floats) -> Floats:
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        raise error
 
-    with pytest.raises(torch.cuda.OutOfMemoryError):
+    with pytest.raises(RuntimeError) as caught:
         FixedBatches(4).run(np.zeros((3, 1)), forward)
+    assert caught.value is error
+
+
+def test_another_error_of_the_device_halves_nothing() -> None:
+    def forward(_: Floats) -> Floats:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    batches = FixedBatches(4)
+    with pytest.raises(RuntimeError, match="illegal"):
+        batches.run(np.zeros((3, 1)), forward)
+    assert batches.size == 4
 
 
 def test_lanes_keep_the_order_and_the_number_of_threads() -> None:

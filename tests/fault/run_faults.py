@@ -8,23 +8,30 @@ import errno
 import json
 import os
 import shutil
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import faiss
+import pyarrow.parquet as pq
 import pytest
+import torch
 
-from ncaudit.audit import score as score_module
+from ncaudit.audit import free_space, score as score_module
 from ncaudit.embeddings import embed_shard
 from ncaudit.engine.ledger import Ledger
+from ncaudit.report.parts import replace_columns
 from ncaudit.shards import decode
 from tests.fault.shard_faults import PICKLE
 from tests.support.audits import ncaudit, score
 from tests.support.crashing_decoder import crash_on_small
 from tests.support.flaky_server import flaky_server
-from tests.support.shards import jpeg, write_shard
-from tests.support.toy_encoder import striped
+from tests.support.shards import jpeg, json_bytes, write_shard
+from tests.support.toy_encoder import ToyEncoder, striped
+
+HTML = "'\"></script><script>alert(1)</script><img src=x onerror=alert(2)>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,16 @@ def second_run(scene: Scene) -> Any:
         return scene.score()
 
 
+def second_clean(scene: Scene) -> Any:
+    with Ledger(scene.folder / "cleaned").claim():
+        return ncaudit("clean", scene.folder / "audit", "-o", scene.folder / "cleaned", "-q")
+
+
+def little_space(scene: Scene) -> Any:
+    scene.monkeypatch.setattr(free_space, "free_bytes", lambda _: 10)
+    return scene.score("--model", scene.folder / "audit/model", out="other")
+
+
 def foreign_folder(scene: Scene) -> Any:
     (scene.folder / "mine").mkdir()
     (scene.folder / "mine/thesis.txt").write_text("mine")
@@ -95,6 +112,14 @@ def full_disk(scene: Scene) -> Any:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     scene.monkeypatch.setattr(score_module, "write_part", fail)
+    return scene.score(out="other")
+
+
+def full_device(scene: Scene) -> Any:
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB")
+
+    scene.monkeypatch.setattr(ToyEncoder, "encode_images", fail)
     return scene.score(out="other")
 
 
@@ -127,6 +152,46 @@ def foreign_model(scene: Scene) -> Any:
     shutil.copytree(scene.folder / "audit/model", scene.folder / "model")
     words = ["--model", scene.folder / "model", "--encoder", "toy", "-q"]
     return ncaudit("score", scene.folder / "shards", "-o", scene.folder / "x", *words)
+
+
+def foreign_index(scene: Scene) -> Any:
+    for name in ("read_index", "read_index_binary", "deserialize_index", "read_VectorTransform"):
+        scene.monkeypatch.setattr(faiss, name, None)
+    for folder in ("shards", "audit", "audit/model", "audit/embeddings/0", "audit/rematch"):
+        for name in ("index.faiss", "knn.index"):
+            (scene.folder / folder / name).write_bytes(b"IxFI" + b"\xff" * 99)
+    for lost in ("run.json", "rematch/proposals.parquet", "ledger/propose/proposals.json"):
+        (scene.folder / "audit" / lost).unlink()
+    before = (scene.folder / "audit/audit.csv").read_bytes()
+    done = scene.score()
+    assert (scene.folder / "audit/audit.csv").read_bytes() == before
+    return done
+
+
+def address_in_data(scene: Scene) -> Any:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a connection was opened")
+
+    scene.monkeypatch.setattr(socket.socket, "connect", refuse)
+    fields = {"url": "http://192.0.2.1/s.jpg", "caption": "http://192.0.2.1/", "src": "s3://a/b"}
+    samples = [("a", {"jpg": jpeg("red"), "json": json_bytes(fields)})]
+    write_shard(scene.folder / "shards/2.tar", samples)
+    done = scene.score("--model", scene.folder / "audit/model", out="other")
+    assert pq.read_table(scene.folder / "other/scores/2.parquet")["status"].to_pylist() == [
+        "scored"
+    ]
+    return done
+
+
+def html_in_data(scene: Scene) -> Any:
+    part = scene.folder / "audit/scores/0.parquet"
+    n_rows = pq.read_metadata(part).num_rows
+    replace_columns(part, {name: [HTML] * n_rows for name in ("key", "caption", "reasons")})
+    done = ncaudit("report", scene.folder / "audit", "-q")
+    page = (scene.folder / "audit/report.html").read_text()
+    assert page.count("<script") == 2
+    assert "<img src=x" not in page
+    return done
 
 
 def hostile_verdicts(scene: Scene) -> Any:
@@ -191,6 +256,22 @@ RUN_FAULTS = (
         reads="is in use by process",
     ),
     RunFault(
+        name="second_clean",
+        what="a second `ncaudit clean` in the same folder",
+        outcome="refused, with the process that holds the folder",
+        exit_code=5,
+        act=second_clean,
+        reads="is in use by process",
+    ),
+    RunFault(
+        name="little_space",
+        what="less free space than a run may need",
+        outcome="a warning before anything is read; the run goes on",
+        exit_code=0,
+        act=little_space,
+        reads="GB free",
+    ),
+    RunFault(
         name="foreign_folder",
         what="an output folder with other files",
         outcome="refused; nothing is touched",
@@ -205,6 +286,14 @@ RUN_FAULTS = (
         exit_code=4,
         act=full_disk,
         reads="is full",
+    ),
+    RunFault(
+        name="full_device",
+        what="a device without memory for even one image",
+        outcome="stops, after batches were halved down to one; the same command goes on",
+        exit_code=4,
+        act=full_device,
+        reads="is out of memory",
     ),
     RunFault(
         name="shell_command",
@@ -245,6 +334,30 @@ RUN_FAULTS = (
         exit_code=7,
         act=poisoned_model,
         reads="the temperature cannot be right",
+    ),
+    RunFault(
+        name="foreign_index",
+        what="FAISS index files of others in the folders of shards, run and model",
+        outcome="never loaded; the result has the same bytes",
+        exit_code=0,
+        act=foreign_index,
+        reads="audit.csv",
+    ),
+    RunFault(
+        name="address_in_data",
+        what="URLs in `.json` members and captions",
+        outcome="text like any other; never opened",
+        exit_code=0,
+        act=address_in_data,
+        reads="audit.csv",
+    ),
+    RunFault(
+        name="html_in_data",
+        what="HTML in keys and captions, scripts and quotes included",
+        outcome="shown as text by `ncaudit report` and `ncaudit review`",
+        exit_code=0,
+        act=html_in_data,
+        reads="report.html",
     ),
     RunFault(
         name="foreign_model",

@@ -140,6 +140,20 @@ def sparse() -> bytes:
     return around(info, b"x", ("fault.txt", b"caption"))
 
 
+def gnu_sparse() -> bytes:
+    return around(special("fault.jpg", tarfile.GNUTYPE_SPARSE), b"", ("fault.txt", b"caption"))
+
+
+def pax_path() -> bytes:
+    return around(with_pax("fault.jpg", path="../../fault.jpg"), GOOD["jpg"])
+
+
+def renamed_by_a_global_header() -> bytes:
+    """Return a tar whose global header gives every member one name, which tarfile obeys."""
+    header = tarfile.TarInfo.create_pax_global_header({"path": "../../owned.jpg"})
+    return header + whole()
+
+
 def pax_size() -> bytes:
     return around(with_pax("fault.jpg", size="9" * 4000), b"")
 
@@ -274,6 +288,20 @@ _SHARD = (
         detail="extended header of",
     ),
     ShardFault(
+        name="global_pax_header",
+        what="a global extended header that renames every member",
+        make=renamed_by_a_global_header,
+        n_good=3,
+    ),
+    ShardFault(
+        name="negative_size",
+        what="a pax header with a negative size",
+        make=lambda: around(with_pax("fault.jpg", size="-512"), b""),
+        n_good=1,
+        defect="shard_truncated",
+        detail="a member of impossible size",
+    ),
+    ShardFault(
         name="pax_size",
         what="a pax header with a size of 4,000 digits",
         make=pax_size,
@@ -344,6 +372,13 @@ _MEMBERS = (
         detail="sparse file: not followed",
     ),
     ShardFault(
+        name="old_sparse_member",
+        what="an image stored as a sparse file in GNU's old form",
+        make=gnu_sparse,
+        rejects={S.UNSAFE_NAME: 1},
+        detail="sparse file: not followed",
+    ),
+    ShardFault(
         name="symbolic_link",
         what="an image that links to `/etc/passwd`",
         make=lambda: around(special("fault.jpg", tarfile.SYMTYPE, "/etc/passwd")),
@@ -365,6 +400,20 @@ _MEMBERS = (
         ),
         rejects={S.UNSAFE_NAME: 1},
         detail="character device: not followed",
+    ),
+    ShardFault(
+        name="pipe_member",
+        what="an image that is a named pipe, at which a reader would wait for ever",
+        make=lambda: around(special("fault.jpg", tarfile.FIFOTYPE)),
+        rejects={S.UNSAFE_NAME: 1},
+        detail="pipe: not followed",
+    ),
+    ShardFault(
+        name="pax_path",
+        what="a harmless name that a pax header replaces by one with `..`",
+        make=pax_path,
+        rejects={S.UNSAFE_NAME: 1},
+        detail="the name has '..'",
     ),
     ShardFault(
         name="path_upwards",
@@ -393,6 +442,18 @@ _MEMBERS = (
         make=lambda: around("fault\x1b[31m.jpg", GOOD["jpg"], ("fault\x1b[31m.txt", GOOD["txt"])),
         rejects={S.UNSAFE_NAME: 1},
         detail="control characters",
+    ),
+    ShardFault(
+        name="bidi_in_name",
+        what="a name with bidirectional controls",
+        make=lambda: around("a\u202egpj.jpg", GOOD["jpg"], ("a\u202egpj.txt", GOOD["txt"])),
+        n_good=3,
+    ),
+    ShardFault(
+        name="latin1_name",
+        what="a name that is not UTF-8",
+        make=lambda: around("s\udcfc.jpg", GOOD["jpg"], ("s\udcfc.txt", GOOD["txt"])),
+        n_good=3,
     ),
     ShardFault(
         name="pickle_member",
@@ -551,6 +612,12 @@ _CAPTIONS = (
         n_good=3,
     ),
     ShardFault(
+        name="html_caption",
+        what="HTML with a script",
+        make=caption(b"</script><script>alert(1)</script><img src=x onerror='alert(2)'>"),
+        n_good=3,
+    ),
+    ShardFault(
         name="json_list",
         what="a `.json` that is no object",
         make=json(b'["a dog"]'),
@@ -576,6 +643,12 @@ _CAPTIONS = (
         make=json(json_bytes({"caption": 7})),
         rejects={S.CAPTION_NOT_TEXT: 1},
         detail="the JSON value is a int",
+    ),
+    ShardFault(
+        name="json_nan",
+        what="NaN for a caption, which JSON does not have",
+        make=json(b'{"caption": NaN}'),
+        rejects={S.CAPTION_NOT_TEXT: 1},
     ),
     ShardFault(
         name="json_surrogate",
