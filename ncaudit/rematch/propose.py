@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from ncaudit.config import RematchConfig
 from ncaudit.matching.pairs import Pairs
@@ -108,7 +107,7 @@ class Space:
 
 def n_rounds(n_flagged: int) -> int:
     """Return how many rounds `propose` plays."""
-    return _n_sets(n_flagged) * (1 if n_flagged > _ONE_ROUND_ABOVE else 2) + 1
+    return _n_sets(n_flagged) * (1 if n_flagged > _ONE_ROUND_ABOVE else 2)
 
 
 def propose(
@@ -138,10 +137,9 @@ def propose(
     game = _Game(suspects, config, seed, on_round)
     try:
         plays = [play for rows in probes for play in game.play(rows, space)]
-        last = game.play_in_earnest(space)
     except UnlearnableError as error:
         return nothing(n_flagged, str(error))
-    return _judged(suspects, plays, last)
+    return _judged(suspects, plays)
 
 
 def _n_sets(n_flagged: int) -> int:
@@ -206,25 +204,8 @@ class _Game:
         Raises:
             UnlearnableError: If no matching space can be learned from the other kept pairs.
         """
-        kept = np.arange(self._suspects.n_flagged, len(self._suspects.pairs))
-        sides = self._sides(np.setdiff1d(kept, probes), space)
-        hidden = present_images(self._who.image_id[probes], seed=self._seed)
-        many = self._suspects.n_flagged > _ONE_ROUND_ABOVE
-        roles = [hidden] if many else [hidden, ~hidden]
-        return [self._round(sides, self._players(probes, role)) for role in roles]
-
-    def play_in_earnest(self, space: Space) -> _Play:
-        """Play without probes, in a space learned from all kept pairs.
-
-        Raises:
-            UnlearnableError: If there is none.
-        """
-        kept = np.arange(self._suspects.n_flagged, len(self._suspects.pairs))
-        nobody = kept[:0]
-        return self._round(self._sides(kept, space), self._players(nobody, nobody == 0))
-
-    def _sides(self, learned: Ints, space: Space) -> tuple[Floats, Floats]:
-        """Return images and captions of all pairs in a space learned from some of them."""
+        n_flagged = self._suspects.n_flagged
+        learned = np.setdiff1d(np.arange(n_flagged, len(self._suspects.pairs)), probes)
         try:
             heads = matching_space(
                 self._suspects.pairs,
@@ -236,10 +217,13 @@ class _Game:
             )
         except ValueError as error:
             raise UnlearnableError(f"no matching space: {error}") from error
-        return heads.project(self._suspects.pairs)
+        sides = heads.project(self._suspects.pairs)
+        hidden = present_images(self._who.image_id[probes], seed=self._seed)
+        roles = [hidden] if n_flagged > _ONE_ROUND_ABOVE else [hidden, ~hidden]
+        return [self._round(sides, probes, role) for role in roles]
 
-    def _round(self, sides: tuple[Floats, Floats], players: Round) -> _Play:
-        nodes = lay_out(self._who, players)
+    def _round(self, sides: tuple[Floats, Floats], probes: Ints, hidden: Bools) -> _Play:
+        nodes = lay_out(self._who, self._players(probes, hidden))
         pool = Pool(
             image=sides[0][nodes.image_row],
             caption=sides[1][nodes.caption_row],
@@ -299,51 +283,33 @@ class _Game:
         raise TransportNotConvergedError(f"no plan down to a mass of {mass:.3g}")
 
 
-def _judged(suspects: Suspects, plays: list[_Play], last: _Play) -> Proposals:
-    """Return what the last round proposes, with the confidence that the others teach.
-
-    The last round orders the proposals. What evidence is worth was learned in rounds with
-    probes in the pool and a space of fewer pairs, so each proposal gets the confidence
-    that the first of them had for its rank.
-    """
+def _judged(suspects: Suspects, plays: list[_Play]) -> Proposals:
+    """Return what the first round proposes, with the confidence that all rounds teach."""
     n = suspects.n_flagged
     found = plays[0].found
-    has = found.caption[:n] >= 0
+    flagged, has = found.evidence[:n], found.caption[:n] >= 0
     hidden = _joined([_hidden(suspects, play) for play in plays])
     p = suspects.p_mismatch
     mismatched = float(p[:n].mean())
     # A partner is there if its pair was flagged too, and one of several is enough.
     times = plays[0].nodes.image_capacity[plays[0].nodes.image_of[:n]]
     guess = mismatched * float(p[:n].sum() / p.sum())
-    in_first = found.evidence[:n][has]
     confidence = fit_confidence(
         hidden,
-        in_first,
+        flagged[has],
         guess=float(np.mean(1 - (1 - guess) ** times)),
         most=float(np.mean(1 - (1 - mismatched) ** times)),
     )
-    proposed = last.found.caption >= 0
     chance = np.full(n, np.nan)
-    chance[proposed] = _by_rank(
-        confidence.of(last.found.evidence[proposed]), confidence.of(in_first)
-    )
-    about = last.about | {
+    chance[has] = confidence.of(flagged[has])
+    about = plays[0].about | {
         "flagged": n,
-        "proposals": int(proposed.sum()),
+        "proposals": int(has.sum()),
         "hidden": len(hidden.weight),
         "recoverable_share": round(confidence.share, 4),
         "recoverable_share_deviation": round(confidence.deviation, 4),
     }
-    return _proposals(last.nodes, last.found, chance, n, about)
-
-
-def _by_rank(values: Floats, like: Floats) -> Floats:
-    """Return what `like` holds at the ranks of the values, shape (n,)."""
-    if not len(values) or not len(like):
-        return values
-    share = (rankdata(values) - 0.5) / len(values)
-    at_rank: Floats = np.quantile(like, share)
-    return at_rank
+    return _proposals(plays[0].nodes, found, chance, n, about)
 
 
 def _hidden(suspects: Suspects, play: _Play) -> HiddenPairs:
