@@ -24,8 +24,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("json", type=Path)
     parser.add_argument("png", type=Path)
+    parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    results = [each for each in json.loads(given.json.read_text())["results"] if "curve" in each]
+    results = [
+        each
+        for each in json.loads(given.json.read_text())["results"]
+        if "curve" in each and each["seed"] == given.seed
+    ]
     figure, axes = plt.subplots(1, len(results), figsize=(5 * len(results), 4), squeeze=False)
     for axis, result in zip(axes[0], results, strict=True):
         others = result["others"]

@@ -137,6 +137,24 @@ def ablation() -> str:
     return markdown(["captions", "noise", "all", *changed.values()], rows)
 
 
+def downstream() -> str:
+    entries = read("downstream-flickr8k.json")["results"]
+    by_method: dict[str, list[Record]] = defaultdict(list)
+    for entry in entries:
+        for row in entry["downstream"]["rows"]:
+            by_method[row["method"]].append(row)
+    rows = [
+        [
+            f"`{method}`",
+            f"{fmean(row['n_kept'] for row in found):.0f}",
+            f"{fmean(row['rsum'] for row in found):.1f}",
+            "" if method in ("noisy", "oracle") else spread([row["recovery"] for row in found]),
+        ]
+        for method, found in by_method.items()
+    ]
+    return markdown(["trained on what is kept by", "pairs", "rSum", "recovery"], rows)
+
+
 REMATCH_SETS = {
     "generated:0": "generated, 40 % exchanged",
     "generated:0.5": "the same, half of the partners gone",
@@ -188,6 +206,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "quality": quality,
     "calibration": calibration,
     "ablation": ablation,
+    "downstream": downstream,
     "rematch": rematch,
 }
 
@@ -195,10 +214,10 @@ TABLES: dict[str, Callable[[], str]] = {
 def filled(page: str) -> str:
     """Return the page with every table as its JSON says now."""
     for name, table in TABLES.items():
-        marks = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end of {name} -->)", re.DOTALL)
+        marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
         if not marks.search(page):
             raise SystemExit(f"{PAGE.name} has no place for the table {name}")
-        page = marks.sub(lambda match, table=table: f"{match[1]}\n{table()}\n{match[2]}", page)
+        page = marks.sub(lambda match, table=table: f"{match[1]}\n{table()}\n\n{match[2]}", page)
     return page
 
 
