@@ -172,8 +172,3 @@ def fit_falling_curve(p: Floats, score: Floats) -> FallingCurve:
     isotonic = IsotonicRegression(y_min=0.0, y_max=1.0, increasing=False)
     isotonic.fit(score.astype(np.float64), p.astype(np.float64))
     return FallingCurve(isotonic.X_thresholds_, isotonic.y_thresholds_)
-
-
-def isotonic_in_score(p: Floats, score: Floats) -> Floats:
-    """Return `p` smoothed so that it never rises with the score; see `fit_falling_curve`."""
-    return fit_falling_curve(p, score).at(score)

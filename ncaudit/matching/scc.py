@@ -168,22 +168,6 @@ def guarded_labels(match_probability: Floats, *, guard: float = 0.2, seed: int =
     return (1.0 - split.p_low).clip(0.0, 1.0).astype(match_probability.dtype)
 
 
-def n_updates_to_zero(label: float = 1.0, *, momentum: float = 0.8, floor: float = 0.1) -> int:
-    """Return after how many updates the label of a pair with p = 0 becomes 0.
-
-    Raises:
-        ValueError: If it never does: `momentum` not below 1, or `floor` not above 0.
-    """
-    if not 0 <= momentum < 1 or floor <= 0:
-        raise ValueError(f"never 0 with momentum {momentum} and floor {floor}")
-    n_updates = 0
-    while label > 0:
-        label *= momentum
-        label = label if label >= floor else 0.0
-        n_updates += 1
-    return n_updates
-
-
 def _apply_floor(labels: Floats, floor: float) -> Floats:
     floored: Floats = np.where(labels < floor, 0.0, labels.clip(0.0, 1.0))
     return floored

@@ -9,7 +9,6 @@ from ncaudit.calibration.local_fdr import (
     NullShare,
     estimate_null_share,
     fit_falling_curve,
-    isotonic_in_score,
     local_fdr,
     local_fdr_from_classifier,
 )
@@ -94,7 +93,7 @@ def test_ties_and_tiny_samples_are_survived() -> None:
 )
 @settings(max_examples=50, deadline=None)
 def test_smoothed_probability_never_rises(p: np.ndarray, score: np.ndarray) -> None:
-    smooth = isotonic_in_score(p, score)
+    smooth = fit_falling_curve(p, score).at(score)
     order = np.argsort(score)
     assert (np.diff(smooth[order]) <= 1e-12).all()
     assert ((smooth >= 0) & (smooth <= 1)).all()
