@@ -1,6 +1,8 @@
 """The rematch stage through the command line: shards of which some captions were exchanged."""
 
+import errno
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +10,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from ncaudit import files
 from ncaudit.audit import rematch as module
 from ncaudit.audit.score import score_shards
 from ncaudit.config import FitConfig, HeadsConfig, RematchConfig, ScoreConfig
+from ncaudit.errors import ShardsFailedError
 from ncaudit.report.columns import PROPOSAL_COLUMNS
 from tests.support.audits import digests, ncaudit, rows, toy_encoders
 from tests.support.shards import write_shard
@@ -160,6 +164,38 @@ def test_an_interrupted_stage_goes_on_to_the_same_bytes(
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, tmp_path / "audit")
     monkeypatch.setattr(module, name, real)
+    run(tmp_path, tmp_path / "audit")
+    assert digests(tmp_path / "audit") == digests(whole[0] / "audit")
+
+
+@pytest.mark.parametrize("n_writes", range(0, 28, 3))
+def test_a_disk_that_is_full_at_any_write_stops_the_run_and_it_goes_on_later(
+    whole: tuple[Path, dict[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    n_writes: int,
+) -> None:
+    (tmp_path / "shards").symlink_to(whole[0] / "shards")
+    shutil.copytree(whole[0] / "audit", tmp_path / "audit")
+    names = ("scores", "rematch", "ledger/score", "ledger/propose", "ledger/rematch")
+    for done in (tmp_path / "audit" / name for name in names):
+        shutil.rmtree(done)
+    (tmp_path / "audit/run.json").unlink()
+    real, n_calls = files._fsync, 0
+
+    def fill_up(path: Path) -> None:
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls > n_writes:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_fsync", fill_up)
+        with pytest.raises(ShardsFailedError, match="is full"):
+            run(tmp_path, tmp_path / "audit")
+    assert not list((tmp_path / "audit").rglob(".tmp-*"))
+    assert not (tmp_path / "audit/run.json").exists()
     run(tmp_path, tmp_path / "audit")
     assert digests(tmp_path / "audit") == digests(whole[0] / "audit")
 
