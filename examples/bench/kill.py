@@ -179,7 +179,7 @@ def measure(command: Command, out: Path) -> Whole:
         time.sleep(POLL_S)
     if code:
         raise SystemExit(f"{command.words[0]} failed: see {out.parent}/log.txt")
-    paths, seconds, before = seen(out), {}, 0.0
+    paths, seconds, before = seen(out), {}, min(first_seen.values())
     for name, start in command.stages.items():
         # What was not seen while it ran came at the very end.
         mine = [path for path in paths if path.startswith(start)]
@@ -247,7 +247,7 @@ def try_once(work: Path, number: int) -> dict[str, Any]:
     folder.mkdir()
     out, known = folder / "out", dict[str, tuple[int, int]]()
     for _ in range(KILLS_PER_TRY):
-        delay_s = draw.uniform(0, 0.9) * whole.seconds[stage]
+        delay_s = draw.uniform(0, 0.8) * whole.seconds[stage]
         kills.append(kill_at(command, out, whole, stage, delay_s))
         redone |= changed(known, out)
         known = finished(out)
