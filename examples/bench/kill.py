@@ -179,7 +179,7 @@ def measure(command: Command, out: Path) -> Whole:
         time.sleep(POLL_S)
     if code:
         raise SystemExit(f"{command.words[0]} failed: see {out.parent}/log.txt")
-    paths, seconds, before = seen(out), {}, 0.0
+    paths, seconds, before = seen(out), {}, min(first_seen.values())
     for name, start in command.stages.items():
         # What was not seen while it ran came at the very end.
         mine = [path for path in paths if path.startswith(start)]
@@ -191,14 +191,19 @@ def measure(command: Command, out: Path) -> Whole:
 def kill_at(
     command: Command, out: Path, whole: Whole, stage: str, delay_s: float
 ) -> dict[str, Any]:
-    """Kill a command `delay_s` after it is in a stage, and say where it was."""
-    order = [*command.stages, ""]
+    """Kill a command `delay_s` after it works on a stage, and say where it was.
+
+    One that goes on works from the first file on that it adds or removes.
+    """
+    order, before = [*command.stages, ""], set(seen(out))
     process, reached = command.start(out), None
     while (code := ended(process)) is None:
         now = time.monotonic()
         if reached is None:
-            at = whole.stage(command.stages, seen(out))
-            reached = now if order.index(at) >= order.index(stage) else None
+            found = set(seen(out))
+            at = whole.stage(command.stages, found)
+            works = found != before and order.index(at) >= order.index(stage)
+            reached = now if works else None
         if reached is not None and now - reached >= delay_s:
             os.kill(process, signal.SIGKILL)
         time.sleep(POLL_S)
@@ -242,7 +247,7 @@ def try_once(work: Path, number: int) -> dict[str, Any]:
     folder.mkdir()
     out, known = folder / "out", dict[str, tuple[int, int]]()
     for _ in range(KILLS_PER_TRY):
-        delay_s = draw.uniform(0, 0.9) * whole.seconds[stage]
+        delay_s = draw.uniform(0, 0.8) * whole.seconds[stage]
         kills.append(kill_at(command, out, whole, stage, delay_s))
         redone |= changed(known, out)
         known = finished(out)
