@@ -202,12 +202,50 @@ def worst_bin(bins: list[Record]) -> float:
     return max(abs(each["confidence"] - each["right"]) for each in bins if each["n"] >= 50)
 
 
+def throughput() -> str:
+    names = {
+        "embed_images_per_s": "whole way, images/s",
+        "limit_images_per_s": "limit: decode + encode",
+        "feed_images_per_s": "feeding alone",
+        "share_of_limit": "share of the limit",
+        "share_of_limit_least": "least",
+        "share_of_limit_most": "most",
+    }
+    rows = []
+    for file in ("throughput-bundled.json", "throughput-vitb32.json"):
+        record = read(file)
+        result = record["result"]
+        numbers = [f"{result[name]:g}" for name in names]
+        rows.append([f"`{record['encoder']}`", str(result["n_shards"]), *numbers])
+    return markdown(["encoder", "shards", *names.values()], rows)
+
+
+def million() -> str:
+    rows = [
+        [
+            f"{each['n_pairs']:,}",
+            str(each["n_shards"]),
+            *(f"{each['stages'][name]:.0f}" for name in ("fit", "score", "rematch", "merge")),
+            f"{each['seconds']:.0f}",
+            f"{each['peak_mib'] / 1024:.1f}",
+        ]
+        for each in sorted(
+            read("million.json")["sizes"].values(),
+            key=lambda each: (each["n_pairs"], each["n_shards"]),
+        )
+    ]
+    stages = [f"{name}, s" for name in ("fit", "score", "rematch", "merge", "all")]
+    return markdown(["pairs", "shards", *stages, "peak memory, GiB"], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "quality": quality,
     "calibration": calibration,
     "ablation": ablation,
     "downstream": downstream,
     "rematch": rematch,
+    "throughput": throughput,
+    "million": million,
 }
 
 
