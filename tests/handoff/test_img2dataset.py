@@ -162,7 +162,7 @@ def test_webdataset_reads_the_cleaned_shards(done: Downloaded) -> None:
     code = """
 import glob, webdataset as wds
 tars = sorted(glob.glob("cleaned/*.tar"))
-data = wds.WebDataset(tars, shardshuffle=False, empty_check=False).decode("pil")
+data = wds.WebDataset(tars, shardshuffle=False).decode("pil")
 print(len([sample["txt"] for sample in data if sample["jpg"].size == (24, 24)]))
 """
     (done.folder / "wds.py").write_text(code)
