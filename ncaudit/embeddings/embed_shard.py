@@ -4,7 +4,6 @@ Reading (a thread), decoding (threads; Pillow lets go of the interpreter lock) a
 overlap; the queue between them is bounded, so memory does not grow with the shard.
 """
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ncaudit.embeddings.cache import CachedShard, write_embeddings
-from ncaudit.embeddings.id_rows import IdRows
+from ncaudit.embeddings.id_rows import IdRows, image_digest
 from ncaudit.embeddings.shard_source import ShardReadError, ShardSource, open_shard
 from ncaudit.embeddings.step_clock import StepClock
 from ncaudit.encoders import encoder_card_digest
@@ -27,7 +26,7 @@ from ncaudit.shards.captions import sample_fields
 from ncaudit.shards.decode import Decoded, decode_image
 from ncaudit.shards.examine import examine_sample
 from ncaudit.shards.quarantine import DecodeTask, IsolatedDecoder
-from ncaudit.shards.read import image_of, read_samples
+from ncaudit.shards.read import read_samples
 from ncaudit.shards.samples import PairText, Sample, ShardDefect
 from ncaudit.types import EncoderCard, Floats, Preprocess, ShardRef, Status
 
@@ -218,8 +217,7 @@ def _batches(reads: Iterator[_Read], options: EmbedOptions) -> Iterator[list[_Re
 
 
 def _read(sample: Sample, decode: Decode, captions: str) -> _Read:
-    found = image_of(sample)
-    digest = hashlib.sha256(found[1]).hexdigest()[:16] if found else ""
+    digest = image_digest(sample)
     examined = examine_sample(sample, captions, decode)
     return _Read(sample, examined.pairs, sample_fields(sample), digest, examined.decoded)
 

@@ -1,10 +1,12 @@
 """The id table of a shard under construction: a row for every pair, rejects included."""
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
 from ncaudit.embeddings.cache import IDS_COLUMNS, CachedShard, tally_ids
-from ncaudit.shards.samples import ShardDefect
+from ncaudit.shards.read import image_of
+from ncaudit.shards.samples import Sample, ShardDefect
 from ncaudit.types import ShardRef
 
 _BLANK = ("key", "caption", "uid", "url", "image_digest")
@@ -58,3 +60,9 @@ class IdRows:
             n_samples=self.n_samples,
             tally=tally_ids(shard.name, self.ids, defect),
         )
+
+
+def image_digest(sample: Sample) -> str:
+    """Return what tells an image from others: 16 hex digits of its bytes, "" without one."""
+    found = image_of(sample)
+    return hashlib.sha256(found[1]).hexdigest()[:16] if found else ""

@@ -1,6 +1,5 @@
 """From one shard and embeddings that are there already to the cache: no image is decoded."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,14 +12,14 @@ from ncaudit.embeddings.embed_shard import (
     embedding_key,
     write_unreadable,
 )
-from ncaudit.embeddings.id_rows import IdRows
+from ncaudit.embeddings.id_rows import IdRows, image_digest
 from ncaudit.embeddings.imported import ImportedEmbeddings
 from ncaudit.embeddings.shard_source import ShardReadError, ShardSource, open_shard
 from ncaudit.errors import InputError
 from ncaudit.files import digest_json
 from ncaudit.shards.captions import sample_fields
 from ncaudit.shards.examine import examine_sample
-from ncaudit.shards.read import image_of, read_samples
+from ncaudit.shards.read import read_samples
 from ncaudit.shards.samples import PairText, Sample, ShardDefect
 from ncaudit.types import Bools, Floats, ShardRef, Status
 
@@ -107,7 +106,6 @@ def _read_all(reader: ShardSource, rows: _Rows, source: ImportedEmbeddings, capt
 
 
 def _add_pair(rows: _Rows, sample: Sample, pair: PairText, fields: dict[str, str]) -> None:
-    found = image_of(sample)
     rows.add(
         sample_index=sample.index,
         key=sample.key,
@@ -117,7 +115,7 @@ def _add_pair(rows: _Rows, sample: Sample, pair: PairText, fields: dict[str, str
         caption=pair.caption,
         uid=fields.get("uid", ""),
         url=fields.get("url", ""),
-        image_digest=hashlib.sha256(found[1]).hexdigest()[:16] if found else "",
+        image_digest=image_digest(sample),
         sample_start=sample.start,
         sample_stop=sample.stop,
         embedding_row=-1,
