@@ -67,3 +67,8 @@ class InterruptedRunError(NcauditError):
     """The run was stopped by a signal; the same command goes on where it stopped."""
 
     exit_code = 130
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what another library says, or the kind of error if it says nothing."""
+    return (str(error) or type(error).__name__).splitlines()[0]

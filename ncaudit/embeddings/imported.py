@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.lib import format as header
 
-from ncaudit.errors import ConfigError, InputError
+from ncaudit.errors import ConfigError, InputError, first_line
 from ncaudit.files import digest_file, digest_json, is_url
 from ncaudit.types import EncoderCard, Fit, Floats, Ints, Pixels, Preprocess
 
@@ -358,8 +358,7 @@ def _digest(folder: Path, blocks: Sequence[Block]) -> str:
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    why = (str(error) or type(error).__name__).splitlines()[0]
-    return InputError(f"{path} cannot be read: {why}", hint=_HINT)
+    return InputError(f"{path} cannot be read: {first_line(error)}", hint=_HINT)
 
 
 def _cannot_encode(n: int) -> ConfigError:

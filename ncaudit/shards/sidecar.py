@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ncaudit.errors import first_line
 from ncaudit.files import is_url, open_read
 
 PREFIX = "sidecar_"
@@ -85,7 +86,7 @@ def read_sidecar(shard: str, keys: Sequence[str], caption_index: Sequence[int]) 
     except FileNotFoundError:
         return Sidecar()
     except (OSError, ValueError, TypeError, LookupError, MemoryError, pa.ArrowException) as error:
-        return Sidecar(problem=f"it cannot be read: {_first_line(error)}")
+        return Sidecar(problem=f"it cannot be read: {first_line(error)}")
 
 
 def _read(file: Any, keys: Sequence[str], caption_index: Sequence[int]) -> Sidecar:
@@ -181,7 +182,3 @@ def _is_text(schema: Any, name: str) -> bool:
         return False
     kind = schema.field(at).type
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
