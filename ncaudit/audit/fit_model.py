@@ -31,7 +31,7 @@ from ncaudit.matching.moments import moments_of
 from ncaudit.matching.neighbours import discrepancy, draw_reference
 from ncaudit.matching.pairs import Pairs
 from ncaudit.matching.participation import take_part
-from ncaudit.matching.planted import plant_mismatches
+from ncaudit.matching.planted import Planted, plant_mismatches
 from ncaudit.matching.start import shared_rotation
 from ncaudit.report.columns import SIGNAL_NAMES
 from ncaudit.types import EncoderCard, Floats, Ints
@@ -220,22 +220,29 @@ def _planted_alike(
     together = share_together(
         first.p_mismatch(evidence.observed), group, first.p_mismatch(evidence.planted)
     )
-    again = _fit_set(fit_set.pairs, config, seed=seed, together=together)
+    planted = _plant(fit_set.pairs, fit_set.block, config, seed=seed, together=together)
+    again = replace(fit_set, planted=planted, together=together)
     held_out = again.held_out(crossed.heads, temperature=config.heads.temperature)
     return again, replace(crossed, held_out=held_out)
 
 
-def _fit_set(pairs: Pairs, config: FitConfig, *, seed: int, together: float = 1.0) -> FitSet:
+def _fit_set(pairs: Pairs, config: FitConfig, *, seed: int) -> FitSet:
+    """Return folds and banks with whole images planted, until more is known of the mismatches."""
     n_folds, runs = config.heads.folds, config.heads.runs
     block = assign_folds(group_rows(pairs.image_id), n_folds=2 * n_folds, seed=seed)
+    planted = _plant(pairs, block, config, seed=seed, together=1.0)
+    drawn = draw_bank(len(pairs), config.bank, seed=seed)
+    return FitSet(pairs, block % n_folds, block // n_folds, planted, drawn, runs)
+
+
+def _plant(pairs: Pairs, block: Ints, config: FitConfig, *, seed: int, together: float) -> Planted:
+    runs = config.heads.runs
     # Plant enough for a calibration even where there are few pairs.
     fraction = max(config.planted_fraction, _LEAST_PLANTED / runs / len(pairs))
     fraction = min(fraction, _MOST_PLANTED / runs)
-    planted = plant_mismatches(
+    return plant_mismatches(
         pairs, block, n_runs=runs, fraction=fraction, seed=seed, together=together
     )
-    drawn = draw_bank(len(pairs), config.bank, seed=seed)
-    return FitSet(pairs, block % n_folds, block // n_folds, planted, drawn, runs, together)
 
 
 def _fits(evidence: Evidence, group: Ints, seed: int) -> list[TwoGroups]:
@@ -302,7 +309,7 @@ def _summary(
         "separable": found.separable,
         "banner": " ".join(found.warnings),
         "separability": found.statistics,
-        "moving_together": _told_together(trained.fit_set),
+        "moving_together": trained.fit_set.together,
         "assumption": "mismatches look like captions drawn at random from the same shards",
         "heads": "trained" if crossed.is_trained else "start",
         "start_auroc": crossed.start_auroc,
@@ -313,12 +320,6 @@ def _summary(
         "n_fit": len(trained.fit_set.pairs),
         "verdicts": None,
     }
-
-
-def _told_together(fit_set: FitSet) -> float | None:
-    """Return the share of mismatches that are whole images, None where that is all there is."""
-    n_images = len(np.unique(fit_set.pairs.image_id))
-    return None if n_images == len(fit_set.pairs) else fit_set.together
 
 
 def _start_only(pairs: Pairs, config: FitConfig, card: EncoderCard, *, seed: int) -> AuditModel:

@@ -25,7 +25,8 @@ class FitSet:
         planted: m mismatches; both of their rows lie in one half of a fold.
         drawn: Which observed pairs are in the reference banks.
         n_runs: Number of runs that mismatches are planted for.
-        together: Share of the planted pairs whose image's captions all moved.
+        together: Share of the mismatches that seem to be whole images, and of the planted
+            ones that are; None where every image has one caption.
         everything: The observed pairs, then the planted ones.
     """
 
@@ -35,7 +36,7 @@ class FitSet:
     planted: Planted
     drawn: BankDraw
     n_runs: int
-    together: float = 1.0
+    together: float | None = None
     everything: Pairs = field(init=False)
 
     def __post_init__(self) -> None:
@@ -85,10 +86,15 @@ class FitSet:
         return BankScores(**out)
 
     @property
+    def block(self) -> Ints:
+        """Fold + number of folds x half of each observed pair, shape (n,)."""
+        block: Ints = self.fold + self.n_folds * self.half
+        return block
+
+    @property
     def block_of_everything(self) -> Ints:
-        """Fold + number of folds x half, of observed and planted pairs, shape (n + m,)."""
-        block = self.fold + self.n_folds * self.half
-        return np.append(block, block[self.planted.row])
+        """The same of observed and planted pairs, shape (n + m,)."""
+        return np.append(self.block, self.block[self.planted.row])
 
     def _blocks(self) -> Iterator[tuple[int, Ints, ReferenceBank]]:
         fold = np.append(self.fold, self.fold[self.planted.row])
