@@ -10,13 +10,12 @@ every fit; what it holds is not done again.
 import argparse
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
-from verdicts import load_pool
+from verdicts import load_pool, no_new_captions
 
 from ncaudit.audit.bench.machine import machine
 from ncaudit.audit.bench.pool import first_captions
@@ -25,7 +24,6 @@ from ncaudit.audit.noise.kinds import NoiseKind
 from ncaudit.audit.noise.plant import plant_noise
 from ncaudit.calibration.metrics import expected_calibration_error
 from ncaudit.config import FitConfig, SremConfig
-from ncaudit.types import Floats
 
 DEFAULT = FitConfig()
 HEADS = DEFAULT.heads
@@ -49,10 +47,6 @@ VARIANTS = {
     "mscn, bilevel": replace(DEFAULT, meta=replace(DEFAULT.meta, mode="bilevel")),
 }
 TURNED = ("neg_clip_loss", "crcl_match_probability", "crcl_label", "mscn_similarity")
-
-
-def no_new_captions(_: Sequence[str]) -> Floats:
-    raise AssertionError("exchanged captions are all known")
 
 
 def main() -> None:

@@ -16,12 +16,11 @@ import json
 import os
 import resource
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from verdicts import load_pool
+from verdicts import load_pool, no_new_captions
 
 from ncaudit.audit.bench.machine import machine
 from ncaudit.audit.bench.pool import first_captions
@@ -32,7 +31,7 @@ from ncaudit.config import FitConfig, RematchConfig
 from ncaudit.matching.heads import unit_rows
 from ncaudit.matching.pairs import Pairs
 from ncaudit.rematch.propose import Space, Suspects, propose
-from ncaudit.types import EncoderCard, Floats
+from ncaudit.types import EncoderCard
 
 N_GENERATED, N_TOPICS, DIM, NUISANCE = 6000, 300, 512, 2.4
 CARD = EncoderCard(
@@ -73,10 +72,6 @@ def exchanged(run: Path, captions: str, seed: int) -> tuple[Pairs, Truth, Encode
     noisy = plant_noise(pool, NoiseKind.CAPTION, 0.4, seed=seed, encode=no_new_captions)
     truth = set(zip(clean.image_id.tolist(), clean.caption_id.tolist(), strict=True))
     return noisy.pairs, truth, card
-
-
-def no_new_captions(_: Sequence[str]) -> Floats:
-    raise AssertionError("exchanged captions are all known")
 
 
 def is_true(suspects: Suspects, donor: np.ndarray, truth: Truth) -> np.ndarray:

@@ -11,13 +11,7 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
-
-TITLES = {
-    "generated:0": "generated, 40 % exchanged",
-    "generated:0.5": "generated, half of the partners gone",
-    "1": "Flickr8k, one caption",
-    "5": "Flickr8k, five captions",
-}
+from tables import REMATCH_SETS
 
 
 def main() -> None:
@@ -41,7 +35,9 @@ def main() -> None:
             if name in others:
                 point = others[name]
                 axis.plot(point["recall"], point["precision"], mark, label=name)
-        axis.set(title=TITLES[result["case"]], xlabel="recall", ylabel="precision", ylim=(0, 1.02))
+        axis.set(
+            title=REMATCH_SETS[result["case"]], xlabel="recall", ylabel="precision", ylim=(0, 1.02)
+        )
         axis.legend(fontsize=8)
     figure.tight_layout()
     given.png.parent.mkdir(parents=True, exist_ok=True)

@@ -157,9 +157,9 @@ def downstream() -> str:
 
 REMATCH_SETS = {
     "generated:0": "generated, 40 % exchanged",
-    "generated:0.5": "the same, half of the partners gone",
-    "1": "Flickr8k, 1 caption",
-    "5": "Flickr8k, 5 captions",
+    "generated:0.5": "generated, half of the partners gone",
+    "1": "Flickr8k, one caption",
+    "5": "Flickr8k, five captions",
 }
 
 

@@ -14,6 +14,7 @@ import json
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from ncaudit.calibration.review_queue import QueueDraw
 from ncaudit.config import FitConfig
 from ncaudit.embeddings.cache import read_embeddings
 from ncaudit.matching.pairs import Pairs, concatenate
-from ncaudit.types import EncoderCard
+from ncaudit.types import EncoderCard, Floats
 
 
 def load_pool(run: Path) -> tuple[Pool, EncoderCard]:
@@ -39,6 +40,10 @@ def load_pool(run: Path) -> tuple[Pool, EncoderCard]:
         [Pairs(part.image, part.caption, part.image_id, part.caption_id) for part in parts]
     )
     return Pool(pairs, ("",) * len(pairs)), EncoderCard(**record["encoder"])
+
+
+def no_new_captions(_: Sequence[str]) -> Floats:
+    raise AssertionError("exchanged captions are all known")
 
 
 def quality(p: np.ndarray, noisy: Noisy) -> dict[str, float]:
@@ -61,7 +66,7 @@ def judge(noisy: Noisy, p: np.ndarray, n_verdicts: int, seed: int) -> Judged:
 
 def measure(pool: Pool, card: EncoderCard, given: argparse.Namespace, seed: int) -> dict:
     kind = NoiseKind(given.noise)
-    noisy = plant_noise(pool, kind, given.rate, seed=seed, encode=lambda _: np.zeros((0, 1)))
+    noisy = plant_noise(pool, kind, given.rate, seed=seed, encode=no_new_captions)
     config = FitConfig()
     trained = train(noisy.pairs, config, card, seed=seed)
     free = calibrate(trained, config, card, seed=seed)

@@ -1,12 +1,12 @@
 """The card of a cleaned data set: README.md as the Hugging Face hub reads it."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from ncaudit import __version__
+from ncaudit.report.html import environment
 
-_TEMPLATES = Path(__file__).parent / "templates"
 _SIZES = (
     (1_000, "n<1K"),
     (10_000, "1K<n<10K"),
@@ -43,17 +43,8 @@ def dataset_card(
         encoder: Name of the encoder.
         summary: summary.json of the run; what is not in it is not said.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        undefined=StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    page: str = environment.get_template("dataset_card.md.j2").render(
+    card = environment().overlay(keep_trailing_newline=True)
+    page: str = card.get_template("dataset_card.md.j2").render(
         size=size_category(int(totals["n_samples_kept"])),
         paths=[_as_yaml(path) for path in tar_globs(tars)],
         n_tars=len(tars),

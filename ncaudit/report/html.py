@@ -27,7 +27,7 @@ def render_page(name: str, *, policy: str = "", data: object = None, **context: 
     from markupsafe import Markup
 
     style, script = _joined("css", "base", name), _joined("js", "pair_card", name)
-    template = _environment().get_template(f"{name}.html.j2")
+    template = environment().get_template(f"{name}.html.j2")
     page: str = template.render(
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
@@ -62,20 +62,21 @@ def _digest(text: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Any:
+def environment() -> Any:
+    """Return what renders our templates: all that they are given is escaped, nothing may lack."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
+    ours = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.policies["json.dumps_function"] = _compact
-    environment.policies["json.dumps_kwargs"] = {}
-    environment.filters |= {"count": _count, "percent": percent, "probability": _probability}
-    return environment
+    ours.policies["json.dumps_function"] = _compact
+    ours.policies["json.dumps_kwargs"] = {}
+    ours.filters |= {"count": _count, "percent": percent, "probability": _probability}
+    return ours
 
 
 def _compact(value: object) -> str:
