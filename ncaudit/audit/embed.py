@@ -270,11 +270,16 @@ def _given_up(shard: ShardRef, failure: Failure, of: Embedder) -> tuple[EmbedTas
 
 
 def _find(shard: ShardRef, embedder: Embedder) -> CachedShard | None:
+    folder = embedder.folder(shard.name)
     try:
-        return find_embeddings(embedder.folder(shard.name), shard, embedder.key)
+        found = find_embeddings(folder, shard, embedder.key)
     except OSError:
         # Embedding tries once more and gives the reason a row.
         return None
+    if found is not None:
+        # A process that was killed just after its last write could not take this away.
+        (folder / _ATTEMPT).unlink(missing_ok=True)
+    return found
 
 
 def _refuse_nothing(cached: Sequence[CachedShard]) -> None:

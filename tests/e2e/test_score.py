@@ -329,3 +329,13 @@ def test_settings_that_make_no_sense_are_exit_2(tmp_path: Path, words: list[str]
     write_striped(tmp_path, 1, 10)
     assert score(tmp_path, *words).exit_code == 2
     assert not (tmp_path / "audit").exists()
+
+
+def test_the_note_of_an_attempt_killed_after_its_last_write_is_taken_away(tmp_path: Path) -> None:
+    write_striped(tmp_path)
+    assert score(tmp_path).exit_code == 0
+    note = tmp_path / "audit/embeddings/0/.attempt"
+    note.touch()
+    (tmp_path / "audit/run.json").unlink()
+    assert score(tmp_path).exit_code == 0
+    assert not note.exists()
