@@ -71,7 +71,8 @@ class HeadsConfig:
         pieces: Passes over the fit pairs in which labels are blended, for every piece; at
             each piece the heads start again and the labels are carried on.
         most_visits: Visits to pairs in one piece; where there are so many pairs that its
-            passes would be more, it passes less often, but once at least.
+            passes would be more, it passes less often, but once at least. The heads of a
+            fold then learn from so many pairs, drawn by the seed.
         warmup: Passes with frozen labels before those of every piece.
         labels_from: First labels: the `start`'s match probabilities, or `ones`.
         noise_guard: If the mean match probability after the first warm-up is below this, a
@@ -97,7 +98,7 @@ class HeadsConfig:
     run_tolerance: float = 0.01
     temperature: float = 0.05
     pieces: tuple[int, ...] = (4,)
-    most_visits: int = 400_000
+    most_visits: int = 200_000
     warmup: int = 0
     labels_from: Literal["start", "ones"] = "start"
     noise_guard: float = 0.2
@@ -242,7 +243,7 @@ class RematchConfig:
     max_pairs: int = 1_000_000
     flagged_p: float = 0.5
     neighbours: int = 32
-    flat_limit: int = 1_000_000
+    flat_limit: int = 50_000
     duplicate_cosine: float = 0.98
     search_dim: int = 256
     regularisation: float = 0.02

@@ -9,6 +9,7 @@ from pathlib import Path
 from ncaudit.errors import ConfigError
 
 DEVICES = ("auto", "cpu", "cuda")
+_QUIET = {"GOMP_SPINCOUNT": "10000", "OPENBLAS_THREAD_TIMEOUT": "16"}
 _TORCH_NAME = "OutOfMemoryError"
 _NO_MEMORY = ("out of memory", "alloc_failed", "can't allocate memory", "not enough memory")
 
@@ -84,6 +85,18 @@ def usable_cores() -> int:
     else:
         cores = os.cpu_count() or 1
     return min(cores, int(allowed)) if allowed.isdecimal() and int(allowed) else cores
+
+
+def wait_quietly() -> None:
+    """Let idle threads of this process and its children go to sleep soon.
+
+    numpy, torch and FAISS each bring threads of their own, and those that have just worked
+    spin for a while: where these libraries take turns, they take the cores from each other.
+    It must be called before the first of them is imported; what is set already stays.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        for name, value in _QUIET.items():
+            os.environ.setdefault(name, value)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from ncaudit.audit.embed import open_embedder
 from ncaudit.audit.run_directory import identity
 from ncaudit.audit.score import score_shards
 from ncaudit.config import FitConfig, ScoreConfig
-from ncaudit.devices import describe_device
+from ncaudit.devices import describe_device, wait_quietly
 from ncaudit.embeddings.cache import IDS_COLUMNS, CachedShard, tally_ids, write_embeddings
 from ncaudit.embeddings.embed_shard import embedding_key
 from ncaudit.encoders import ENCODERS
@@ -77,6 +77,7 @@ def main() -> None:
     if options.run:
         print(json.dumps(run(options.run, options.pairs[0], options.workers)))
         return
+    wait_quietly()  # in the processes that are started from here
     done = known(options.json)
     for n_pairs in options.pairs:
         for shard_pairs in options.shard_pairs:

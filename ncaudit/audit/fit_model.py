@@ -239,7 +239,8 @@ def _plant(pairs: Pairs, block: Ints, config: FitConfig, *, seed: int, together:
     runs = config.heads.runs
     # Plant enough for a calibration even where there are few pairs.
     fraction = max(config.planted_fraction, _LEAST_PLANTED / runs / len(pairs))
-    fraction = min(fraction, _MOST_PLANTED / runs)
+    # And no more than a calibration looks at: what is planted is missing in the training.
+    fraction = min(fraction, _MOST_PLANTED / runs, _MAX_ROWS / runs / len(pairs))
     return plant_mismatches(
         pairs, block, n_runs=runs, fraction=fraction, seed=seed, together=together
     )

@@ -1,5 +1,6 @@
 """The fitted audit model: heads, banks and calibration that turn embeddings into the table's numbers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,13 +9,19 @@ import numpy as np
 from ncaudit.audit.recalibrate import log_odds_of
 from ncaudit.calibration.labelled import LabelledCalibration
 from ncaudit.calibration.two_groups import TwoGroups
-from ncaudit.matching.bank import BankScores, ReferenceBank, score_against_bank
+from ncaudit.matching.bank import (
+    CHUNK_ROWS,
+    BankScores,
+    ReferenceBank,
+    project_bank,
+    score_projected,
+)
 from ncaudit.matching.beta_mixture import BetaMixture
 from ncaudit.matching.heads import Heads
 from ncaudit.matching.meta import Matcher, judge
 from ncaudit.matching.neighbours import NeighbourReference, discrepancy
 from ncaudit.matching.pairs import Pairs, identities
-from ncaudit.signals.deciding import stack_signals
+from ncaudit.signals.deciding import HELD_OUT_NAMES, stack_signals
 from ncaudit.types import Bools, EncoderCard, Floats, Ints
 
 # Contributions to the log odds, above the typical pair's, that are named as reasons.
@@ -132,22 +139,60 @@ class AuditModel:
         p, low, high = probabilities
         return Scores(p, low, high, columns, reasons, rows >= 0, history)
 
+    def p_mismatch(self, pairs: Pairs) -> Floats:
+        """Return what `score` calls p_mismatch, shape (n,), without what does not decide it."""
+        rows = self.table.find(pairs)
+        fresh, known = np.flatnonzero(rows < 0), np.flatnonzero(rows >= 0)
+        p = np.full(len(pairs), np.nan)
+        if len(known):
+            p[known] = self.table.columns["p_mismatch"][rows[known]]
+        if len(fresh) and self.outside:
+            found = self._signals(pairs.take(fresh), self.outside[0].names)
+            p[fresh] = self._probabilities(found)["p_mismatch"]
+        return p
+
     def _score_outside(self, pairs: Pairs) -> dict[str, Floats]:
-        """Average every fold's scores; the label is one SCC step from the match probability."""
-        scores = self.bank_scores(pairs)
+        """Return every column of pairs that the model was not fitted on."""
+        found = self._signals(pairs, HELD_OUT_NAMES)
+        return found | self._probabilities(found) if self.outside else found
+
+    def _signals(self, pairs: Pairs, names: Sequence[str]) -> dict[str, Floats]:
+        """Average every fold's scores; the label is one SCC step from the match probability.
+
+        Of the held-out signals that cost most, only those of `names` are there.
+        """
+        is_fitted = self.reference is not None and self.mixture is not None
+        scores, meta = self._by_heads(pairs, with_meta=is_fitted and "mscn_similarity" in names)
         found = signal_columns(scores)
         label = scores.match_probability
         found["crcl_match_probability"] = label
         found["crcl_label"] = np.where(label < _floor(self.config), 0.0, label)
-        if self.reference is None or self.mixture is None:
-            return found
-        found["neighbour_discrepancy"] = discrepancy(
-            self.reference, pairs, scores.similarity, aligned=self.encoder.aligned
+        if meta is not None and self.mixture is not None:
+            found["mscn_similarity"] = meta
+            found["mscn_clean_posterior"] = self.mixture.posterior(meta)
+        if self.reference is not None and "neighbour_discrepancy" in names:
+            found["neighbour_discrepancy"] = discrepancy(
+                self.reference, pairs, scores.similarity, aligned=self.encoder.aligned
+            )
+        return found
+
+    def _by_heads(self, pairs: Pairs, *, with_meta: bool) -> tuple[BankScores, Floats | None]:
+        """Return the means of what each fold's heads say, and of what MSCN's networks say."""
+        banks = [project_bank(heads, self.bank) for heads in self.heads]
+        means = BankScores(
+            *(np.zeros(len(pairs), np.float32) for _ in BankScores.__dataclass_fields__)
         )
-        each = [judge(one.network, self.heads[one.fold], pairs) for one in self.matchers]
-        found["mscn_similarity"] = np.mean(each, axis=0)
-        found["mscn_clean_posterior"] = self.mixture.posterior(found["mscn_similarity"])
-        return found | self._probabilities(found)
+        meta = np.zeros(len(pairs), np.float32) if with_meta else None
+        for at, chunk in pairs.chunks(CHUNK_ROWS):
+            for fold, heads in enumerate(self.heads):
+                own = heads.project(chunk)
+                scores = score_projected(chunk, own, banks[fold], temperature=self.temperature)
+                for name in BankScores.__dataclass_fields__:
+                    getattr(means, name)[at] += getattr(scores, name) / len(self.heads)
+                for matcher in (one for one in self.matchers if one.fold == fold):
+                    if meta is not None:
+                        meta[at] += judge(matcher.network, own) / len(self.matchers)
+        return means, meta
 
     def _probabilities(self, found: dict[str, Floats]) -> dict[str, Floats]:
         signals = stack_signals(found, self.outside[0].names)
@@ -159,19 +204,6 @@ class AuditModel:
             p = self.labelled.p_mismatch(signals, log_odds)
             low, high = self.labelled.interval(signals, log_odds) or (low, high)
         return {"p_mismatch": p, "p_low": low, "p_high": high}
-
-    def bank_scores(self, pairs: Pairs) -> BankScores:
-        """Return the mean of what each fold's heads say against the banks."""
-        all_scores = [
-            score_against_bank(heads, pairs, self.bank, temperature=self.temperature)
-            for heads in self.heads
-        ]
-        return BankScores(
-            **{
-                name: np.mean([getattr(scores, name) for scores in all_scores], axis=0)
-                for name in BankScores.__dataclass_fields__
-            }
-        )
 
 
 def signal_columns(scores: BankScores) -> dict[str, Floats]:

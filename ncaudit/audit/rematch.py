@@ -142,7 +142,7 @@ def proposed_p_mismatch(model: AuditModel, suspects: Suspects, proposals: Propos
     rows = np.flatnonzero(proposals.donor >= 0)
     for start in range(0, len(rows), _SCORED_ROWS):
         at = rows[start : start + _SCORED_ROWS]
-        p[at] = model.score(suspects.pairs.recombine(at, proposals.donor[at])).p_mismatch
+        p[at] = model.p_mismatch(suspects.pairs.recombine(at, proposals.donor[at]))
     return p
 
 

@@ -7,7 +7,9 @@ from io import TextIOWrapper
 def main() -> None:
     """Run the `ncaudit` command."""
     from ncaudit.cli._app import app
+    from ncaudit.devices import wait_quietly
 
+    wait_quietly()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # A terminal that knows only ASCII shows escapes; it must not end a run.

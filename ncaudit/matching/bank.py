@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from ncaudit.config import BankConfig
-from ncaudit.matching.energy import RowScores, bank_rows, row_energy, score_rows
+from ncaudit.matching.energy import row_energy, score_rows
 from ncaudit.matching.heads import Heads
 from ncaudit.matching.pairs import Pairs
 from ncaudit.types import Bools, Floats, Ints
 
-_CHUNK_ROWS = 2048  # rows of one bank at a time: a few MB, which stays in the cache
+CHUNK_ROWS = 2048  # pairs that meet the banks at a time: arrays of a few MB
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +34,12 @@ class ReferenceBank:
     repeats: int
     size: int
     energy_size: int
+
+    @property
+    def first(self) -> "ReferenceBank":
+        """The first bank alone."""
+        pairs = self.pairs.take(np.arange(self.size))
+        return ReferenceBank(pairs, 1, self.size, self.energy_size)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +67,9 @@ class BankScores:
         """U, the mean of both energies."""
         mean: Floats = (self.energy_i2t + self.energy_t2i) / 2
         return mean
+
+
+_NAMES = tuple(BankScores.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,21 +125,61 @@ def score_against_bank(
         bank: Reference banks.
         temperature: tau.
     """
-    bank_image, bank_caption = heads.project(bank.pairs)
-    parts = []
-    for _, chunk in pairs.chunks(_CHUNK_ROWS):
-        image, caption = heads.project(chunk)
-        parts.append(
-            _score_chunk(chunk, (image, caption), bank, (bank_image, bank_caption), temperature)
-        )
-    names = list(BankScores.__dataclass_fields__)
+    projected = project_bank(heads, bank)
+    out = BankScores(*(np.empty(len(pairs), np.float32) for _ in _NAMES))
+    for at, chunk in pairs.chunks(CHUNK_ROWS):
+        scores = score_projected(chunk, heads.project(chunk), projected, temperature=temperature)
+        for name in _NAMES:
+            getattr(out, name)[at] = getattr(scores, name)
+    return out
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProjectedBank:
+    """Banks in the matching space.
+
+    Attributes:
+        bank: The banks.
+        image: Images of the bank pairs, unit rows, behind a row of zeros in every bank,
+            shape (repeats * (1 + size), k), float32.
+        caption: Their captions, in the same way.
+    """
+
+    bank: ReferenceBank
+    image: Floats
+    caption: Floats
+
+
+def project_bank(heads: Heads, bank: ReferenceBank) -> ProjectedBank:
+    """Map the bank pairs into the matching space, for any number of `score_projected`."""
+    image, caption = (_after_zeros(side, bank) for side in heads.project(bank.pairs))
+    return ProjectedBank(bank, image, caption)
+
+
+def score_projected(
+    pairs: Pairs, own: tuple[Floats, Floats], projected: ProjectedBank, *, temperature: float
+) -> BankScores:
+    """Score a chunk of pairs that are in the matching space already.
+
+    Args:
+        pairs: About `CHUNK_ROWS` pairs, n of them; more need much memory.
+        own: Their images and captions in the matching space, shape (n, k) each.
+        projected: The banks, by the same heads.
+        temperature: tau.
+    """
+    similarity = np.einsum("nk,nk->n", *own)
+    image, caption = _rows(pairs, own, similarity, projected)
+    few = 1 + projected.bank.energy_size
+    narrow = score_rows(image[..., :few], caption[..., :few], temperature=temperature)
+    energies = [row_energy(rows, temperature=temperature) for rows in (image, caption)]
+    matches = [torch.exp((image[..., 0] + energy) / temperature) for energy in energies]
     return BankScores(
-        **{
-            name: np.concatenate([part[name] for part in parts])
-            if parts
-            else np.zeros(0, np.float32)
-            for name in names
-        }
+        similarity=similarity,
+        neg_clip_loss=similarity + _mean((energies[0] + energies[1]) / 2),
+        match_probability=_mean((matches[0] + matches[1]) / 2),
+        energy_i2t=_mean(narrow.energy_i2t),
+        energy_t2i=_mean(narrow.energy_t2i),
+        swapped_entropy=_mean(narrow.swapped_entropy),
     )
 
 
@@ -138,76 +187,50 @@ def loss_against_bank(
     heads: Heads, pairs: Pairs, bank: ReferenceBank, *, temperature: float
 ) -> Floats:
     """Return negCLIPLoss against the first bank alone, shape (n,): enough to compare heads."""
-    first = slice(0, bank.size)
-    of_bank = tuple(side[first] for side in heads.project(bank.pairs))
+    projected = project_bank(heads, bank.first)
     losses = np.empty(len(pairs), np.float32)
-    for at, chunk in pairs.chunks(_CHUNK_ROWS):
+    for at, chunk in pairs.chunks(CHUNK_ROWS):
         own = heads.project(chunk)
         similarity = np.einsum("nk,nk->n", *own)
-        mask = torch.from_numpy(_duplicates(chunk, bank.pairs, first))
-        rows = (_rows(similarity, own[0] @ of_bank[1].T), _rows(similarity, own[1] @ of_bank[0].T))
-        losses[at] = similarity + _mean_energy(rows, temperature, mask)
+        rows = _rows(chunk, own, similarity, projected)
+        energies = [row_energy(side, temperature=temperature) for side in rows]
+        losses[at] = similarity + _mean((energies[0] + energies[1]) / 2)
     return losses
 
 
-def _score_chunk(
-    chunk: Pairs,
-    own: tuple[Floats, Floats],
-    bank: ReferenceBank,
-    of_bank: tuple[Floats, Floats],
-    temperature: float,
-) -> dict[str, Floats]:
-    similarity = np.einsum("nk,nk->n", *own)
-    sums = dict.fromkeys(BankScores.__dataclass_fields__, np.zeros(len(chunk), np.float64))
-    few = 1 + bank.energy_size
-    for repeat in range(bank.repeats):
-        at = slice(repeat * bank.size, (repeat + 1) * bank.size)
-        rows = (
-            _rows(similarity, own[0] @ of_bank[1][at].T),
-            _rows(similarity, own[1] @ of_bank[0][at].T),
-        )
-        mask = torch.from_numpy(_duplicates(chunk, bank.pairs, at))
-        narrow = score_rows(
-            rows[0][:, :few], rows[1][:, :few], temperature=temperature, mask=mask[:, :few]
-        )
-        for name, values in _of_bank(rows, mask, narrow, temperature).items():
-            sums[name] = sums[name] + values
-    means = {name: (total / bank.repeats).astype(np.float32) for name, total in sums.items()}
-    return means | {"similarity": similarity.astype(np.float32)}
+def _after_zeros(side: Floats, bank: ReferenceBank) -> Floats:
+    """Leave room in front of every bank for a pair's own similarity."""
+    roomy = np.zeros((bank.repeats, 1 + bank.size, side.shape[1]), np.float32)
+    roomy[:, 1:] = side.reshape(bank.repeats, bank.size, -1)
+    return roomy.reshape(-1, side.shape[1])
 
 
-def _rows(own: Floats, against_bank: Floats) -> torch.Tensor:
-    return bank_rows(torch.from_numpy(own), torch.from_numpy(against_bank))
+def _rows(
+    pairs: Pairs, own: tuple[Floats, Floats], similarity: Floats, projected: ProjectedBank
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return S_ii and S_i,bank of images and of captions, shape (n, repeats, 1 + size)."""
+    bank = projected.bank
+    both = []
+    met_again, same = _duplicates(pairs, bank)
+    for side, of_bank in zip(own, (projected.caption, projected.image), strict=True):
+        rows = (side @ of_bank.T).reshape(len(pairs), bank.repeats, 1 + bank.size)
+        rows[:, :, 0] = similarity[:, None]
+        rows[met_again, :, 1:] = np.where(same, -np.inf, rows[met_again, :, 1:])
+        both.append(torch.from_numpy(rows))
+    return both[0], both[1]
 
 
-def _duplicates(chunk: Pairs, bank: Pairs, at: slice) -> Bools:
-    """Tell which bank pairs a pair must not meet, shape (n, 1 + size); itself it may."""
-    same = chunk.image_id[:, None] == bank.image_id[None, at]
-    same |= chunk.caption_id[:, None] == bank.caption_id[None, at]
-    return np.concatenate([np.zeros((len(chunk), 1), bool), same], axis=1)
+def _duplicates(pairs: Pairs, bank: ReferenceBank) -> tuple[Ints, Bools]:
+    """Return which pairs have duplicates in the banks, and where, shape (d, repeats, size)."""
+    of_bank = bank.pairs
+    met_again = np.isin(pairs.image_id, of_bank.image_id)
+    met_again |= np.isin(pairs.caption_id, of_bank.caption_id)
+    rows = np.flatnonzero(met_again)
+    same = pairs.image_id[rows, None] == of_bank.image_id[None]
+    same |= pairs.caption_id[rows, None] == of_bank.caption_id[None]
+    return rows, same.reshape(len(rows), bank.repeats, bank.size)
 
 
-def _of_bank(
-    rows: tuple[torch.Tensor, torch.Tensor],
-    mask: torch.Tensor,
-    narrow: RowScores,
-    temperature: float,
-) -> dict[str, Floats]:
-    own = rows[0][:, 0]
-    energies = [row_energy(side, temperature=temperature, mask=mask) for side in rows]
-    matches = [torch.exp((own + energy) / temperature) for energy in energies]
-    return {
-        "neg_clip_loss": (own + (energies[0] + energies[1]) / 2).numpy(),
-        "match_probability": ((matches[0] + matches[1]) / 2).numpy(),
-        "energy_i2t": narrow.energy_i2t.numpy(),
-        "energy_t2i": narrow.energy_t2i.numpy(),
-        "swapped_entropy": narrow.swapped_entropy.numpy(),
-    }
-
-
-def _mean_energy(
-    rows: tuple[torch.Tensor, torch.Tensor], temperature: float, mask: torch.Tensor
-) -> Floats:
-    both = [row_energy(side, temperature=temperature, mask=mask) for side in rows]
-    mean: Floats = ((both[0] + both[1]) / 2).numpy()
+def _mean(of_banks: torch.Tensor) -> Floats:
+    mean: Floats = of_banks.double().mean(dim=1).float().numpy()
     return mean

@@ -13,6 +13,7 @@ from ncaudit.matching.heads import Heads
 from ncaudit.matching.moments import Moments, moments_of
 from ncaudit.matching.start import ridge_cca, shared_rotation
 from ncaudit.matching.training import train_heads
+from ncaudit.types import Ints
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,11 +56,12 @@ def cross_fit(
         on_fold: Called with 1 after each fold.
     """
     start, ridge = _best_start(fit_set, config, aligned=aligned)
-    n = len(fit_set.pairs)
-    labels = start.scores.match_probability[:n]
+    temperature = config.heads.temperature
+    held_out = fit_set.held_out(start.heads, temperature=temperature)
+    labels = held_out.match_probability[: len(fit_set.pairs)]
     runs = []
     for fold, heads in enumerate(start.heads):
-        rows = np.flatnonzero(fit_set.fold != fold)
+        rows = _learned(fit_set, fold, config.heads, seed=seed)
         pairs = fit_set.pairs.take(rows)
         runs.append(train_heads(heads, pairs, labels[rows], config.heads, seed=seed + fold))
         if on_fold:
@@ -69,13 +71,15 @@ def cross_fit(
         for heads in zip(*(each.checkpoints for each in runs), strict=True)
     ]
     best = max([start, *trained], key=lambda each: each.auroc)
+    if best is not start:
+        held_out = fit_set.held_out(best.heads, temperature=temperature)
     return CrossFit(
         heads=best.heads,
         is_trained=best is not start,
         start_auroc=start.auroc,
         heads_auroc=best.auroc,
         ridge=ridge,
-        held_out=best.scores,
+        held_out=held_out,
     )
 
 
@@ -86,18 +90,26 @@ def start_of(moments: Moments, config: HeadsConfig, *, ridge: float | None) -> H
     return ridge_cca(moments, dim=config.dim, ridge=ridge)
 
 
+def _learned(fit_set: FitSet, fold: int, config: HeadsConfig, *, seed: int) -> Ints:
+    """Return the pairs that a fold's heads learn from: of all others, `most_visits` at most."""
+    rows = np.flatnonzero(fit_set.fold != fold)
+    if len(rows) > config.most_visits:
+        rng = np.random.default_rng([seed, 11, fold])
+        rows = np.sort(rng.choice(rows, config.most_visits, replace=False))
+    return rows
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Judged:
     heads: tuple[Heads, ...]
-    scores: BankScores
     auroc: float
 
 
 def _judge(fit_set: FitSet, heads: tuple[Heads, ...], config: FitConfig) -> _Judged:
     """Tell how well heads tell observed pairs from planted ones, both held out."""
-    scores = fit_set.held_out(heads, temperature=config.heads.temperature)
-    is_observed = np.arange(len(scores.neg_clip_loss)) < len(fit_set.pairs)
-    return _Judged(heads, scores, float(roc_auc_score(is_observed, scores.neg_clip_loss)))
+    loss = fit_set.held_out_loss(heads, temperature=config.heads.temperature)
+    is_observed = np.arange(len(loss)) < len(fit_set.pairs)
+    return _Judged(heads, float(roc_auc_score(is_observed, loss)))
 
 
 def _best_start(

@@ -21,12 +21,12 @@ def row_energy(rows: Tensor, *, temperature: float, mask: Tensor | None = None) 
     It is informative because a small random set rarely has the true partner of a mismatch.
 
     Args:
-        rows: Similarities to the candidates, shape (n, b).
+        rows: Similarities to the candidates, shape (..., b); -inf leaves one out.
         temperature: tau, > 0.
-        mask: True where a candidate is left out, shape (n, b); leave one at least.
+        mask: True where a candidate is left out, shape (..., b); leave one at least.
 
     Returns:
-        Energies, shape (n,); for cosines within `energy_bounds`.
+        Energies, shape (...); for cosines within `energy_bounds`.
 
     Raises:
         ValueError: If `temperature` is not positive.
@@ -36,14 +36,7 @@ def row_energy(rows: Tensor, *, temperature: float, mask: Tensor | None = None) 
         Dang et al., AAAI 2024, arXiv:2312.16478.
     """
     logits = scaled_logits(rows, temperature=temperature, mask=mask)
-    return -temperature * torch.logsumexp(logits, dim=1)
-
-
-def row_log_probabilities(
-    rows: Tensor, *, temperature: float, mask: Tensor | None = None
-) -> Tensor:
-    """Return the log softmax of every row, shape (n, b); -inf where `mask` is True."""
-    return torch.log_softmax(scaled_logits(rows, temperature=temperature, mask=mask), dim=1)
+    return -temperature * torch.logsumexp(logits, dim=-1)
 
 
 def energy_bounds(n_candidates: int, *, temperature: float) -> tuple[float, float]:
@@ -80,12 +73,12 @@ def swapped_cross_entropy(log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor,
     `log_q`.
 
     Args:
-        log_p: Log probabilities of captions given the image, shape (n, b).
-        log_q: Log probabilities of images given the caption, shape (n, b), with the same
+        log_p: Log probabilities of captions given the image, shape (..., b).
+        log_q: Log probabilities of images given the caption, shape (..., b), with the same
             entries left out.
 
     Returns:
-        -sum P ln Q, -sum Q ln P and their mean; each >= 0, shape (n,). Low if the
+        -sum P ln Q, -sum Q ln P and their mean; each >= 0, shape (...). Low if the
         directions agree on a sharp answer.
 
     Raises:
@@ -100,8 +93,8 @@ def swapped_cross_entropy(log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor,
     left_out = torch.isneginf(log_p)
     if not torch.equal(left_out, torch.isneginf(log_q)):
         raise ValueError("the two directions must leave out the same entries")
-    p_under_q = -(log_p.exp() * log_q.masked_fill(left_out, 0.0)).sum(dim=1)
-    q_under_p = -(log_q.exp() * log_p.masked_fill(left_out, 0.0)).sum(dim=1)
+    p_under_q = -(log_p.exp() * log_q.masked_fill(left_out, 0.0)).sum(dim=-1)
+    q_under_p = -(log_q.exp() * log_p.masked_fill(left_out, 0.0)).sum(dim=-1)
     return p_under_q, q_under_p, (p_under_q + q_under_p) / 2
 
 
@@ -150,79 +143,42 @@ def energy_margin_loss(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowScores:
-    """Numbers of n pairs against their candidates, each of shape (n,).
+    """Numbers of pairs against their candidates, one for each row; high is bad.
 
     Attributes:
-        energy_i2t: Energy of the image's row; high is bad.
-        energy_t2i: Energy of the caption's row; high is bad.
-        log_probability_i2t: ln P of the pair's own caption, <= 0.
-        log_probability_t2i: ln Q of the pair's own image, <= 0.
-        entropy_i2t: Normalised entropy of P, in [0, 1].
-        entropy_t2i: Normalised entropy of Q, in [0, 1].
-        swapped_entropy: Symmetric swapped cross entropy, >= 0; high is bad.
+        energy_i2t: Energy of the image's row.
+        energy_t2i: Energy of the caption's row.
+        swapped_entropy: Symmetric swapped cross entropy, >= 0.
     """
 
     energy_i2t: Tensor
     energy_t2i: Tensor
-    log_probability_i2t: Tensor
-    log_probability_t2i: Tensor
-    entropy_i2t: Tensor
-    entropy_t2i: Tensor
     swapped_entropy: Tensor
 
-    @property
-    def uncertainty(self) -> Tensor:
-        """U, the mean of the two energies; high is bad."""
-        return uncertainty(self.energy_i2t, self.energy_t2i)
 
-    @property
-    def match_probability(self) -> Tensor:
-        """Mean of P and Q at the pair, in [0, 1]; low is bad."""
-        return (self.log_probability_i2t.exp() + self.log_probability_t2i.exp()) / 2
-
-    @property
-    def info_nce_loss(self) -> Tensor:
-        """Minus the mean of ln P and ln Q at the pair, >= 0; times -tau it is S_ii + U."""
-        return -(self.log_probability_i2t + self.log_probability_t2i) / 2
-
-
-def bank_rows(own: Tensor, against_bank: Tensor) -> Tensor:
-    """Return the rows [S_ii, S_i,bank], shape (n, 1 + bank), from (n,) and (n, bank)."""
-    return torch.cat([own[:, None], against_bank], dim=1)
-
-
-def score_rows(
-    image_rows: Tensor, caption_rows: Tensor, *, temperature: float, mask: Tensor | None = None
-) -> RowScores:
+def score_rows(image_rows: Tensor, caption_rows: Tensor, *, temperature: float) -> RowScores:
     """Return the numbers of pairs whose own similarity is the first entry of every row.
 
     Args:
         image_rows: S of the image with its own caption, then with the captions of the bank,
-            shape (n, b).
+            shape (..., b); -inf where a bank pair is left out (a duplicate, or the same
+            image).
         caption_rows: S of the caption with its own image, then with the images of the bank
-            in the same order, shape (n, b).
+            in the same order, shape (..., b), with the same entries left out.
         temperature: tau, > 0.
-        mask: True where a bank pair is left out for a pair (a duplicate, or the same
-            image), shape (n, b). The first column must be False.
 
     Returns:
-        All numbers of the pairs. They depend on b and tau, compare like with like; fewer
-        than 8 candidates say little.
+        All numbers of the pairs, of shape (...). They depend on b and tau, compare like with
+        like; fewer than 8 candidates say little.
 
     Raises:
-        ValueError: If the shapes differ or `temperature` is not positive.
+        ValueError: If the shapes or what is left out differ, or `temperature` is not
+            positive.
     """
     if image_rows.shape != caption_rows.shape:
         raise ValueError(f"{tuple(image_rows.shape)} against {tuple(caption_rows.shape)}")
-    log_p = row_log_probabilities(image_rows, temperature=temperature, mask=mask)
-    log_q = row_log_probabilities(caption_rows, temperature=temperature, mask=mask)
+    both = [scaled_logits(rows, temperature=temperature) for rows in (image_rows, caption_rows)]
+    sums = [torch.logsumexp(logits, dim=-1) for logits in both]
+    log_p, log_q = (logits - total.unsqueeze(-1) for logits, total in zip(both, sums, strict=True))
     _, _, swapped = swapped_cross_entropy(log_p, log_q)
-    return RowScores(
-        energy_i2t=row_energy(image_rows, temperature=temperature, mask=mask),
-        energy_t2i=row_energy(caption_rows, temperature=temperature, mask=mask),
-        log_probability_i2t=log_p[:, 0],
-        log_probability_t2i=log_q[:, 0],
-        entropy_i2t=normalised_entropy(log_p),
-        entropy_t2i=normalised_entropy(log_q),
-        swapped_entropy=swapped,
-    )
+    return RowScores(-temperature * sums[0], -temperature * sums[1], swapped)

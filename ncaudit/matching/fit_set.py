@@ -5,11 +5,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ncaudit.matching.bank import BankDraw, BankScores, ReferenceBank, score_against_bank
+from ncaudit.matching.bank import (
+    BankDraw,
+    BankScores,
+    ReferenceBank,
+    loss_against_bank,
+    score_against_bank,
+)
 from ncaudit.matching.heads import Heads
 from ncaudit.matching.pairs import Pairs
 from ncaudit.matching.planted import Planted, observed_and_planted
-from ncaudit.types import Ints
+from ncaudit.types import Floats, Ints
 
 _OBSERVED = -1
 
@@ -84,6 +90,15 @@ class FitSet:
             for name in names:
                 out[name][rows] = getattr(scores, name)
         return BankScores(**out)
+
+    def held_out_loss(self, heads: tuple[Heads, ...], *, temperature: float) -> Floats:
+        """Return the negCLIPLoss of `held_out` against the first bank alone, shape (n + m,)."""
+        losses = np.empty(len(self.everything), np.float32)
+        for fold, rows, bank in self._blocks():
+            losses[rows] = loss_against_bank(
+                heads[fold], self.everything.take(rows), bank, temperature=temperature
+            )
+        return losses
 
     @property
     def block(self) -> Ints:

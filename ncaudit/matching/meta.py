@@ -24,7 +24,7 @@ from ncaudit.matching.pairs import Pairs
 from ncaudit.types import Floats, Ints
 
 _HARD_RANKS = (5, 50)
-_CHUNK_ROWS = 8192
+_CHUNK_ROWS = 2048
 _MOST_NOISY = 20_000  # pairs that the bilevel mode trains on
 
 
@@ -102,20 +102,23 @@ def fit_meta(
         n_trusted = max(n_trusted, len(trusted))
         blocks = [fit_set.n_folds * half + fold for half in judged]
         rows = np.flatnonzero(np.isin(block, blocks))
-        similarity[rows] = judge(network, heads[fold], fit_set.everything.take(rows))
+        for at, chunk in fit_set.everything.take(rows).chunks(_CHUNK_ROWS):
+            similarity[rows[at]] = judge(network, heads[fold].project(chunk))
     mixture = _mixture(similarity[:n], similarity[n:], match_probability, config)
     kind = "self" if given is None else "given"
     return MetaFit(tuple(matchers), similarity, mixture, kind, n_trusted)
 
 
-def judge(matcher: MetaMatcher, heads: Heads, pairs: Pairs) -> Floats:
-    """Return V of pairs, in [0, 1], shape (n,), float32."""
-    out = np.empty(len(pairs), np.float32)
+def judge(matcher: MetaMatcher, own: tuple[Floats, Floats]) -> Floats:
+    """Return V of pairs in the space of its heads, in [0, 1], shape (n,), float32.
+
+    Args:
+        matcher: V.
+        own: Images and captions, unit rows, shape (n, k) each; a few thousand at a time.
+    """
     with torch.no_grad():
-        for at, chunk in pairs.chunks(_CHUNK_ROWS):
-            halves = (torch.from_numpy(half) for half in heads.project(chunk))
-            out[at] = torch.sigmoid(matcher(*halves)).numpy()
-    return out
+        similarity: Floats = torch.sigmoid(matcher(*map(torch.from_numpy, own))).numpy()
+    return similarity
 
 
 def _most_matching(match_probability: Floats, rows: Ints, config: MetaConfig) -> Ints:

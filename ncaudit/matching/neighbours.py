@@ -14,7 +14,9 @@ from ncaudit.matching.pairs import Pairs
 from ncaudit.types import Bools, Floats, Ints
 
 _SPARE = 16  # neighbours looked up beyond k, since captions of the same image do not count
-_CHUNK_ROWS = 2048
+_SEARCH_DIM = 128  # leading directions of a tower's space that the index sees
+_CHUNK_ROWS = 2048  # FAISS multiplies matrices: many queries at a time
+_GATHER_ROWS = 128  # the partners of so many pairs' neighbours stay in the cache
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,17 +73,18 @@ def discrepancy(
 
     Differs from the source:
         Distances of pairs are those of the matching space; neighbours of the same image
-        or caption do not count; a seeded sample of the pairs stands for all.
+        or caption do not count; a seeded sample of the pairs stands for all; neighbours
+        are found in the leading directions of a tower's space.
     """
     images = image_features(reference.pairs.image, aligned=aligned)
     captions = reference.pairs.caption.astype(np.float32)
-    image_index, caption_index = _index(images), _index(captions)
+    of_images, of_captions = _Index(images), _Index(captions)
     out = np.empty(len(pairs), np.float32)
     for at, chunk in pairs.chunks(_CHUNK_ROWS):
         image = image_features(chunk.image, aligned=aligned)
         caption = chunk.caption.astype(np.float32)
-        near_image = _search(reference, image_index, image, chunk)
-        near_caption = _search(reference, caption_index, caption, chunk)
+        near_image = _search(reference, of_images, image, chunk)
+        near_caption = _search(reference, of_captions, caption, chunk)
         out[at] = neighbour_discrepancy(
             (1.0 - similarity[at]).astype(np.float64),
             _neighbours(reference, near_image, caption, captions),
@@ -99,25 +102,58 @@ class _Near:
     left_out: Bools
 
 
-def _index(rows: Floats) -> object:
-    import faiss
+class _Index:
+    """Compares with all reference rows, in the directions in which they are longest.
 
-    index = faiss.IndexFlatIP(rows.shape[1])
-    index.add(np.ascontiguousarray(rows, np.float32))
-    return index
+    Where a space is wide, its leading directions find nearly the same neighbours at a
+    quarter of the cost or less.
+    """
+
+    def __init__(self, rows: Floats) -> None:
+        import faiss
+
+        self._directions = _leading(rows, _SEARCH_DIM) if rows.shape[1] > _SEARCH_DIM else None
+        seen = self._seen(rows)
+        self._index = faiss.IndexFlatIP(seen.shape[1])
+        self._index.add(seen)
+
+    def search(self, queries: Floats, k: int) -> tuple[Floats, Ints]:
+        """Return cosines, as far as the index sees them, and rows, shape (n, k) each."""
+        cosine, row = self._index.search(self._seen(queries), k)
+        return cosine, row
+
+    def _seen(self, rows: Floats) -> Floats:
+        seen = rows if self._directions is None else rows @ self._directions
+        return np.ascontiguousarray(seen, np.float32)
 
 
-def _search(reference: NeighbourReference, index: object, queries: Floats, chunk: Pairs) -> _Near:
+def _leading(rows: Floats, dim: int) -> Floats:
+    """Return the directions that keep most of the rows' inner products, shape (d, dim)."""
+    products = sum(
+        (part.T @ part).astype(np.float64)
+        for part in np.array_split(rows, max(1, len(rows) // _CHUNK_ROWS))
+    )
+    vectors = np.linalg.eigh(products)[1]
+    return np.ascontiguousarray(vectors[:, : -dim - 1 : -1], np.float32)
+
+
+def _search(reference: NeighbourReference, index: _Index, queries: Floats, chunk: Pairs) -> _Near:
     n_wanted = min(reference.k + _SPARE, len(reference.pairs))
-    cosine, row = index.search(np.ascontiguousarray(queries), n_wanted)  # type: ignore[attr-defined]
+    cosine, row = index.search(queries, n_wanted)
     left_out = reference.pairs.image_id[row] == chunk.image_id[:, None]
     left_out |= reference.pairs.caption_id[row] == chunk.caption_id[:, None]
-    left_out |= np.cumsum(~left_out, axis=1) > reference.k
-    return _Near(row, cosine, left_out)
+    # The nearest that count come first; what is beyond k of them is not looked at.
+    order = np.argsort(left_out, axis=1, kind="stable")[:, : reference.k]
+    return _Near(
+        *(np.take_along_axis(values, order, axis=1) for values in (row, cosine, left_out))
+    )
 
 
 def _neighbours(
     reference: NeighbourReference, near: _Near, own: Floats, partners: Floats
 ) -> Neighbours:
-    cosine = np.einsum("nkd,nd->nk", partners[near.row], own)
+    cosine = np.empty(near.row.shape, np.float32)
+    for start in range(0, len(own), _GATHER_ROWS):
+        at = slice(start, start + _GATHER_ROWS)
+        cosine[at] = np.einsum("nkd,nd->nk", partners[near.row[at]], own[at])
     return Neighbours(1.0 - near.cosine, 1.0 - cosine, reference.distance[near.row], near.left_out)

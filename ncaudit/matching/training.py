@@ -102,7 +102,7 @@ class _Model:
             {"params": [each.requires_grad_()], "lr": config.learning_rate * _rms(each)}
             for each in self._maps
         ]
-        self._optimiser = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+        self._optimiser = torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
 
     def similarity(self, batch: Pairs) -> Tensor:
         """Return S with images as rows and captions as columns, shape (b, b)."""

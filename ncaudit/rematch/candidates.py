@@ -16,8 +16,11 @@ from ncaudit.types import Floats, Ints
 _SPARE = 8  # neighbours beyond k, for those that are forbidden or tie at the edge
 _BLOCK_ROWS = 65_536
 _SEARCH_ROWS = 1024
-_CELLS_PER_ROOT = 4  # cells of the inverted file, times the root of its rows
-_PROBED_SHARE = 0.05  # of the cells, looked at by each query
+# An inverted file has so many cells, times the root of its rows; a query looks at the cells
+# that hold about so many rows, however many there are in all.
+_CELLS_PER_ROOT = 2
+_PROBED_ROWS = 5_000
+_TRAINED_PER_CELL = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +60,7 @@ class Edges:
 
 
 def find_candidates(
-    pool: Pool, *, k: int, search_dim: int = 256, flat_limit: int = 1_000_000
+    pool: Pool, *, k: int, search_dim: int = 256, flat_limit: int = 50_000
 ) -> Edges:
     """Return the k nearest captions of every image and the k nearest images of every caption.
 
@@ -138,7 +141,8 @@ def _build(faiss: Any, base: Floats, flat_limit: int) -> tuple[Any, str]:
         n_cells = int(_CELLS_PER_ROOT * len(base) ** 0.5)
         quantizer = index
         index = faiss.IndexIVFFlat(quantizer, dim, n_cells, faiss.METRIC_INNER_PRODUCT)
-        index.nprobe = max(8, int(_PROBED_SHARE * n_cells))
+        index.nprobe = min(n_cells, max(8, round(n_cells * _PROBED_ROWS / len(base))))
+        index.cp.max_points_per_centroid = _TRAINED_PER_CELL
         kind = f"faiss inverted file, {n_cells} cells, {index.nprobe} looked at"
     # faiss-cpu has the function too, and says 0.
     if getattr(faiss, "get_num_gpus", int)() > 0:

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from ncaudit.config import BankConfig
 from ncaudit.matching import bank as bank_module
@@ -14,6 +15,7 @@ from ncaudit.matching.bank import (
     loss_against_bank,
     score_against_bank,
 )
+from ncaudit.matching.energy import swapped_cross_entropy
 from ncaudit.matching.heads import Heads
 from ncaudit.matching.moments import moments_of
 from ncaudit.matching.pairs import Pairs, concatenate
@@ -45,7 +47,7 @@ WHOLE = scored(PAIRS)
 
 @pytest.mark.parametrize("size", [13, 37, 399])
 def test_chunks_give_what_one_piece_gives(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bank_module, "_CHUNK_ROWS", size)
+    monkeypatch.setattr(bank_module, "CHUNK_ROWS", size)
     assert_same(scored(PAIRS), WHOLE)
 
 
@@ -124,6 +126,21 @@ def test_quick_loss_is_the_loss_against_the_first_bank() -> None:
     first = ReferenceBank(BANK.pairs.take(np.arange(BANK.size)), 1, BANK.size, BANK.energy_size)
     got = loss_against_bank(HEADS, PAIRS, BANK, temperature=TAU)
     np.testing.assert_allclose(got, scored(PAIRS, first).neg_clip_loss, atol=2e-6)
+
+
+def test_swapped_entropy_follows_its_formula() -> None:
+    row, found = 11, []
+    image, caption = HEADS.project(PAIRS)
+    bank = HEADS.project(BANK.pairs)
+    for repeat in range(BANK.repeats):
+        at = np.arange(repeat * BANK.size, repeat * BANK.size + BANK.energy_size)
+        at = at[BANK.pairs.image_id[at] != PAIRS.image_id[row]]
+        own = image[row] @ caption[row]
+        i2t = torch.tensor(np.append(own, bank[1][at] @ image[row])) / TAU
+        t2i = torch.tensor(np.append(own, bank[0][at] @ caption[row])) / TAU
+        log_p, log_q = (torch.log_softmax(logits, 0)[None] for logits in (i2t, t2i))
+        found.append(float(swapped_cross_entropy(log_p, log_q)[2]))
+    assert WHOLE.swapped_entropy[row] == pytest.approx(np.mean(found), rel=1e-4)
 
 
 def test_bank_is_drawn_by_the_seed_without_repeats_inside_one() -> None:
