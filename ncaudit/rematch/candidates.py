@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from ncaudit.matching.heads import unit_rows
-from ncaudit.types import Floats, Ints
+from ncaudit.types import Bools, Floats, Ints
 
 _SPARE = 8  # neighbours beyond k, for those that are forbidden or tie at the edge
-_BLOCK_ROWS = 65_536
+_BLOCK_EDGES = 4096  # their embeddings stay in the cache
 _SEARCH_ROWS = 1024
 # An inverted file has so many cells, times the root of its rows; a query looks at the cells
 # that hold about so many rows, however many there are in all.
@@ -72,26 +72,24 @@ def find_candidates(
         flat_limit: Up to this many rows every one is compared; above, an inverted file
             looks at the nearest cells.
     """
-    n_columns = len(pool.caption)
     kinds: set[str] = set()
-    forward, backward = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    found = [_Edges(np.zeros(0, np.int64), np.zeros(0, np.float32))]
+    never = np.sort(_keys(pool, *pool.forbidden))
     for images, captions in _groups(pool):
         image, caption = (
             unit_rows(side[at, :search_dim])
             for side, at in ((pool.image, images), (pool.caption, captions))
         )
-        for queries, base, found in (
-            (image, caption, forward),
-            (caption, image, backward),
-        ):
-            near, kind = _nearest(queries, base, k + _SPARE, flat_limit)
-            at = np.repeat(np.arange(len(near)), near.shape[1])[near.ravel() >= 0]
-            to = near.ravel()[near.ravel() >= 0]
-            rows, columns = (at, to) if found is forward else (to, at)
-            found.append(images[rows] * n_columns + captions[columns])
-            kinds.add(kind)
-    edges = [_allowed(np.concatenate(keys), pool) for keys in (forward, backward)]
-    return _keep_nearest(pool, edges[0], edges[1], k, ", ".join(sorted(kinds)))
+        near, kind = _nearest(image, caption, k + _SPARE, flat_limit)
+        found.append(_keep_nearest(pool, images[:, None], _named(captions, near), never, k))
+        near, _ = _nearest(caption, image, k + _SPARE, flat_limit)
+        found.append(_keep_nearest(pool, _named(images, near), captions[:, None], never, k))
+        kinds.add(kind)
+    keys = np.concatenate([each.key for each in found])
+    keys, first = np.unique(keys, return_index=True)
+    similarity = np.concatenate([each.similarity for each in found])[first]
+    n_columns = max(len(pool.caption), 1)
+    return Edges(keys // n_columns, keys % n_columns, similarity, ", ".join(sorted(kinds)))
 
 
 def similarities(image: Floats, caption: Floats, rows: Ints, columns: Ints) -> Floats:
@@ -100,8 +98,8 @@ def similarities(image: Floats, caption: Floats, rows: Ints, columns: Ints) -> F
     Every product is summed by itself, so it does not depend on the others.
     """
     out = np.empty(len(rows), np.float32)
-    for start in range(0, len(rows), _BLOCK_ROWS):
-        at = slice(start, start + _BLOCK_ROWS)
+    for start in range(0, len(rows), _BLOCK_EDGES):
+        at = slice(start, start + _BLOCK_EDGES)
         out[at] = np.einsum("ek,ek->e", image[rows[at]], caption[columns[at]])
     return out
 
@@ -162,25 +160,54 @@ def _compare_all(queries: Floats, base: Floats, k: int) -> Ints:
     return found
 
 
-def _allowed(keys: Ints, pool: Pool) -> Ints:
-    never = pool.forbidden[0].astype(np.int64) * len(pool.caption) + pool.forbidden[1]
-    kept: Ints = keys[~np.isin(keys, never)]
-    return kept
+@dataclass(frozen=True, slots=True, eq=False)
+class _Edges:
+    """Edges of one direction by their keys."""
+
+    key: Ints
+    similarity: Floats
 
 
-def _keep_nearest(pool: Pool, forward: Ints, backward: Ints, k: int, kind: str) -> Edges:
-    """Join both directions, of each query the k nearest by exact similarity."""
-    n_columns = len(pool.caption)
-    keys = np.unique(np.concatenate([forward, backward]))
-    rows, columns = keys // max(n_columns, 1), keys % max(n_columns, 1)
-    similarity = similarities(pool.image, pool.caption, rows, columns)
-    keep = np.zeros(len(keys), bool)
-    for found, query in ((forward, rows), (backward, columns)):
-        at = np.searchsorted(keys, found)
-        # Keys rise with the other side's number among equal queries: ties keep that order.
-        at = at[np.lexsort((keys[at], -similarity[at], query[at]))]
-        starts = np.flatnonzero(np.append(True, query[at][1:] != query[at][:-1]))
-        counts = np.diff(np.append(starts, len(at))) if len(at) else starts[:0]
-        rank = np.arange(len(at)) - np.repeat(starts[: len(counts)], counts)
-        keep[at[rank < k]] = True
-    return Edges(rows[keep], columns[keep], similarity[keep], kind)
+def _keys(pool: Pool, image: Ints, caption: Ints) -> Ints:
+    """Number the pairs of an image and a caption, by image and then caption."""
+    keys: Ints = image.astype(np.int64) * len(pool.caption) + caption
+    return keys
+
+
+def _named(rows: Ints, near: Ints) -> Ints:
+    """Return the neighbours under the pool's numbers, in rising order, -1 for none."""
+    named = np.where(near >= 0, rows[near], -1)
+    named.sort(axis=1)
+    return named
+
+
+def _keep_nearest(pool: Pool, image: Ints, caption: Ints, never: Ints, k: int) -> _Edges:
+    """Keep of the candidates of every query, a row each, the k nearest by exact similarity."""
+    found = [_Edges(np.zeros(0, np.int64), np.zeros(0, np.float32))]
+    n, width = np.broadcast_shapes(image.shape, caption.shape)
+    for start in range(0, n, max(1, _BLOCK_EDGES // max(width, 1))):
+        at = slice(start, start + max(1, _BLOCK_EDGES // max(width, 1)))
+        rows, columns = np.broadcast_arrays(image[at], caption[at])
+        similarity = similarities(pool.image, pool.caption, rows.ravel(), columns.ravel())
+        similarity = similarity.reshape(rows.shape)
+        keys = _keys(pool, rows, columns)
+        similarity[(rows < 0) | (columns < 0) | _is_in(keys, never)] = -np.inf
+        # Candidates are in the order of their numbers: among equals the lower one stays.
+        order = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
+        keys = np.take_along_axis(keys, order, 1)
+        similarity = np.take_along_axis(similarity, order, 1)
+        kept = similarity > -np.inf
+        found.append(_Edges(keys[kept], similarity[kept]))
+    return _Edges(
+        np.concatenate([each.key for each in found]),
+        np.concatenate([each.similarity for each in found]),
+    )
+
+
+def _is_in(keys: Ints, ordered: Ints) -> Bools:
+    """Tell which keys are among ordered ones, in the shape of the keys."""
+    if not len(ordered):
+        return np.zeros(keys.shape, bool)
+    at = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
+    same: Bools = ordered[at] == keys
+    return same

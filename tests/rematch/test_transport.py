@@ -74,7 +74,8 @@ def test_published_dense_form_has_the_same_plan(mass: float) -> None:
 def test_marginals_and_mass_are_met(seed: int, n_rows: int, n_columns: int, share: float) -> None:
     graph = random_graph(seed, n_rows, n_columns, 0.4)
     mass = share * largest_mass(graph)
-    plan = partial_transport(graph, mass=mass, regularisation=0.05)
+    # Where the mass is nearly what the slack leaves, some need more than the usual iterations.
+    plan = partial_transport(graph, mass=mass, regularisation=0.05, max_iterations=20_000)
     total = graph.row_capacity.sum() + graph.column_capacity.sum()
     assert abs(plan.edge_mass.sum() - mass) < 1e-6 * total
     assert (plan.edge_mass >= 0).all()
