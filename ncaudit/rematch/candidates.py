@@ -19,7 +19,7 @@ _SEARCH_ROWS = 1024
 # An inverted file has so many cells, times the root of its rows; a query looks at the cells
 # that hold about so many rows, however many there are in all.
 _CELLS_PER_ROOT = 2
-_PROBED_ROWS = 5_000
+_PROBED_ROWS = 3_000
 _TRAINED_PER_CELL = 64
 
 
