@@ -278,6 +278,7 @@ class ScoreConfig:
         seed: Root of every random draw.
         device: `auto`, `cpu` or `cuda`.
         batch_size: Images or captions in one forward pass.
+        torch_compile: Whether the encoder's forward passes are compiled.
         extra_signals: Signals of other packages that become columns of the parts.
         fit: How the model is fitted.
         rematch: How captions are proposed for flagged pairs.
@@ -293,6 +294,7 @@ class ScoreConfig:
     seed: int = 0
     device: str = "auto"
     batch_size: int = 64
+    torch_compile: bool = False
     extra_signals: tuple[str, ...] = ()
     fit: FitConfig = field(default_factory=FitConfig)
     rematch: RematchConfig = field(default_factory=RematchConfig)

@@ -20,6 +20,7 @@ class BenchOptions(TypedDict, total=False):
     captions: str
     device: str
     batch_size: int
+    torch_compile: bool
     noise: tuple[str, ...]
     rate: tuple[float, ...]
     seeds: int

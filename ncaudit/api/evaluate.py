@@ -19,6 +19,7 @@ class EvaluateOptions(TypedDict, total=False):
     captions: str
     device: str
     batch_size: int
+    torch_compile: bool
     cache: AnyPath
 
 

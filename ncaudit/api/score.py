@@ -26,6 +26,7 @@ class ScoreOptions(TypedDict, total=False):
     captions: str
     device: str
     batch_size: int
+    torch_compile: bool
     model: AnyPath
     trusted: tuple[str, ...]
     verdicts: AnyPath

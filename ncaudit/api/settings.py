@@ -62,6 +62,7 @@ class EmbedSettings:
         captions: Where captions are: `auto`, `txt` or `json:FIELD`.
         device: `auto`, `cpu` or `cuda`.
         batch_size: Images or captions in one forward pass.
+        torch_compile: Compile the encoder's forward passes; models of open_clip only.
     """
 
     shards: tuple[str, ...] = ()
@@ -69,6 +70,7 @@ class EmbedSettings:
     captions: str = "auto"
     device: str = "auto"
     batch_size: int = 64
+    torch_compile: bool = False
 
     def __post_init__(self) -> None:
         for key, (low, high) in _RANGES.items():

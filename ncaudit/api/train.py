@@ -22,6 +22,7 @@ class TrainOptions(TypedDict, total=False):
     captions: str
     device: str
     batch_size: int
+    torch_compile: bool
     cache: AnyPath
     trusted: tuple[str, ...]
     verdicts: AnyPath

@@ -57,6 +57,7 @@ class Embedder:
         cache: Folder of the embedding cache.
         captions: Caption source.
         batch_size: Images handed to the encoder at a time.
+        torch_compile: Whether the encoder is compiled.
     """
 
     encoder: Encoder | ImportedEmbeddings
@@ -65,6 +66,7 @@ class Embedder:
     cache: Path
     captions: str
     batch_size: int
+    torch_compile: bool = False
 
     @property
     def key(self) -> str:
@@ -99,9 +101,16 @@ def open_embedder(config: ScoreConfig, cache: Path) -> Embedder:
     if config.embeddings is not None:
         encoder = open_imported(config.embeddings, config.encoder)
     else:
-        encoder = _load(config.encoder, device)
-    where = cache.absolute()
-    return Embedder(encoder, config.encoder, device, where, config.captions, config.batch_size)
+        encoder = _load(config.encoder, device, torch_compile=config.torch_compile)
+    return Embedder(
+        encoder,
+        config.encoder,
+        device,
+        cache.absolute(),
+        config.captions,
+        config.batch_size,
+        config.torch_compile,
+    )
 
 
 def settle_times(shards: Sequence[ShardRef], cache: Path) -> list[ShardRef]:
@@ -142,6 +151,7 @@ class MakeEmbed:
         key: Digest of the settings that decide the embeddings.
         captions: Caption source.
         batch_size: Images handed to the encoder at a time.
+        torch_compile: Whether the encoder is compiled.
         encoder: The encoder if it is loaded already.
     """
 
@@ -150,11 +160,13 @@ class MakeEmbed:
     key: str
     captions: str
     batch_size: int
+    torch_compile: bool = False
     encoder: Encoder | None = field(default=None, compare=False)
 
     def __reduce__(self) -> tuple[type["MakeEmbed"], tuple[object, ...]]:
         """Pickle everything but the encoder."""
-        return MakeEmbed, (self.name, self.device, self.key, self.captions, self.batch_size)
+        settings = (self.captions, self.batch_size, self.torch_compile)
+        return MakeEmbed, (self.name, self.device, self.key, *settings)
 
     def __call__(self, threads: int) -> Callable[[EmbedTask, OnProgress], Record]:
         """Load the encoder.
@@ -164,7 +176,7 @@ class MakeEmbed:
             WeightsError: If its weights are missing here.
         """
         make_torch_repeatable(threads)
-        encoder = self.encoder or _load(self.name, self.device)
+        encoder = self.encoder or _load(self.name, self.device, torch_compile=self.torch_compile)
         if embedding_key(encoder.card, self.captions) != self.key:
             raise ConfigError(
                 f"a worker's {self.name} is not the one of this process: {encoder.card}",
@@ -175,9 +187,9 @@ class MakeEmbed:
         return full_device_is_deliberate(self.device)(embed)
 
 
-def _load(name: str, device: str) -> Encoder:
+def _load(name: str, device: str, *, torch_compile: bool) -> Encoder:
     with full_device_is_deliberate(device):
-        return load_encoder(name, device)
+        return load_encoder(name, device, torch_compile=torch_compile)
 
 
 def _embed(
@@ -259,7 +271,8 @@ def embed_missing(
 def _maker(of: Embedder) -> MakeEmbed | MakeImport:
     if isinstance(of.encoder, ImportedEmbeddings):
         return MakeImport(str(of.encoder.folder.absolute()), of.name, of.captions, of.encoder)
-    return MakeEmbed(of.name, of.device, of.key, of.captions, of.batch_size, of.encoder)
+    settings = (of.captions, of.batch_size, of.torch_compile)
+    return MakeEmbed(of.name, of.device, of.key, *settings, of.encoder)
 
 
 def _given_up(shard: ShardRef, failure: Failure, of: Embedder) -> tuple[EmbedTask, Record]:

@@ -15,7 +15,7 @@ from ncaudit.types import ShardRef
 
 # How shards were named and how many images go through the encoder at a time change no
 # number; the encoder's card says more than its name.
-_NOT_DECISIVE = ("shards", "batch_size", "encoder")
+_NOT_DECISIVE = ("shards", "batch_size", "encoder", "torch_compile")
 # Files of a model folder that are not the model: `train` writes them beside it.
 _NOT_MODEL = ("train.json", "run.json")
 

@@ -37,6 +37,13 @@ DeviceOption: TypeAlias = Annotated[str, typer.Option(help="Device: auto, cpu or
 BatchSizeOption: TypeAlias = Annotated[
     int, typer.Option(min=1, help="Images or captions in one forward pass.")
 ]
+TorchCompileOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--torch-compile",
+        help="Compile the encoder's forward passes; models of open_clip only.",
+    ),
+]
 FitPairsOption: TypeAlias = Annotated[
     int, typer.Option(min=1, help="Pairs to fit the model on, at most; a sample above that.")
 ]

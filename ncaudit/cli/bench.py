@@ -23,6 +23,7 @@ from ncaudit.cli._options import (
     OutOption,
     QuietOption,
     ShardsArgument,
+    TorchCompileOption,
 )
 from ncaudit.cli._progress import progress
 from ncaudit.cli._settings import ConfigOption, PrintConfigOption, settled
@@ -56,6 +57,7 @@ def bench(
     ] = False,
     device: DeviceOption = "auto",
     batch_size: BatchSizeOption = 64,
+    torch_compile: TorchCompileOption = False,
     fit_pairs: FitPairsOption = 500_000,
     config: ConfigOption = None,
     print_config: PrintConfigOption = False,

@@ -16,6 +16,7 @@ from ncaudit.cli._options import (
     OutOption,
     QuietOption,
     ShardsArgument,
+    TorchCompileOption,
 )
 from ncaudit.cli._progress import progress
 from ncaudit.cli._settings import ConfigOption, PrintConfigOption, settled
@@ -34,6 +35,7 @@ def evaluate(
     cache: CacheOption = None,
     device: DeviceOption = "auto",
     batch_size: BatchSizeOption = 64,
+    torch_compile: TorchCompileOption = False,
     config: ConfigOption = None,
     print_config: PrintConfigOption = False,
     json: JsonOption = False,

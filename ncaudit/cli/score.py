@@ -31,6 +31,7 @@ from ncaudit.cli._options import (
     RematchWithinOption,
     SeedOption,
     ShardsArgument,
+    TorchCompileOption,
     TrustedOption,
     WorkersOption,
 )
@@ -67,6 +68,7 @@ def score(
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     batch_size: BatchSizeOption = 64,
+    torch_compile: TorchCompileOption = False,
     fit_pairs: FitPairsOption = 500_000,
     rematch: RematchOption = True,
     rematch_pool: RematchPoolOption = "flagged",

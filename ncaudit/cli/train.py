@@ -24,6 +24,7 @@ from ncaudit.cli._options import (
     QuietOption,
     SeedOption,
     ShardsArgument,
+    TorchCompileOption,
     TrustedOption,
     WorkersOption,
 )
@@ -43,6 +44,7 @@ def train(
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     batch_size: BatchSizeOption = 64,
+    torch_compile: TorchCompileOption = False,
     fit_pairs: FitPairsOption = 500_000,
     workers: WorkersOption = 0,
     engine: EngineOption = "local",

@@ -35,8 +35,10 @@ _LOAD_ERRORS = (
 _BATCH = {"cpu": 16, "cuda": 256}
 
 
-def load_open_clip(name: str, device: str) -> "OpenClipEncoder":
+def load_open_clip(name: str, device: str, *, torch_compile: bool = False) -> "OpenClipEncoder":
     """Load `MODEL/PRETRAINED`, where PRETRAINED is a tag or the path of a checkpoint.
+
+    Compiled, the first batches take a minute or so, and rows differ in their last digits.
 
     Raises:
         ConfigError: If open_clip knows no such model or tag.
@@ -46,7 +48,8 @@ def load_open_clip(name: str, device: str) -> "OpenClipEncoder":
     digest = digest_file(str(checkpoint.path))
     tokenizer = _load_tokenizer(checkpoint.model)
     model = _load_model(checkpoint)
-    return OpenClipEncoder(name, model, tokenizer, {checkpoint.path.name: digest}, device)
+    weights = {checkpoint.path.name: digest}
+    return OpenClipEncoder(name, model, tokenizer, weights, device, torch_compile=torch_compile)
 
 
 class OpenClipEncoder:
@@ -61,20 +64,33 @@ class OpenClipEncoder:
         tokenizer: open_clip's tokenizer for it.
         weights: File name to sha256.
         device: "cpu" or "cuda".
+        torch_compile: Whether both towers are compiled when they are first used.
 
     Raises:
         ConfigError: If the model wants images that are not square.
     """
 
     def __init__(
-        self, name: str, model: Any, tokenizer: Any, weights: dict[str, str], device: str
+        self,
+        name: str,
+        model: Any,
+        tokenizer: Any,
+        weights: dict[str, str],
+        device: str,
+        *,
+        torch_compile: bool = False,
     ) -> None:
         import torch
 
         settings = model.visual.preprocess_cfg
         self._preprocess = _preprocess(name, settings)
         self._name = name
-        self._model = model.to(device)
+        model = model.to(device)
+        self._encode_image, self._encode_text = model.encode_image, model.encode_text
+        if torch_compile:
+            self._encode_image = torch.compile(model.encode_image)
+            self._encode_text = torch.compile(model.encode_text)
+        self._is_compiled = torch_compile
         self._tokenizer = tokenizer
         self._weights = weights
         self._device = device
@@ -100,7 +116,7 @@ class OpenClipEncoder:
             caption_dim=dim,
             preprocess_id=self._preprocess.preprocess_id,
             weights=self._weights,
-            dtype="bfloat16" if self._device == "cuda" else "float32",
+            dtype=self._dtype(),
         )
 
     def encode_images(self, pixels: Pixels) -> Floats:
@@ -115,6 +131,10 @@ class OpenClipEncoder:
             return np.empty((0, self.card.caption_dim), np.float32)
         return encode_distinct(captions, self._encode_distinct)
 
+    def _dtype(self) -> str:
+        dtype = "bfloat16" if self._device == "cuda" else "float32"
+        return f"{dtype}, compiled" if self._is_compiled else dtype
+
     def _encode_distinct(self, captions: Sequence[str]) -> Floats:
         tokens = self._tokenizer(list(captions)).numpy()
         return self._caption_batches.run(tokens, self._forward_captions)
@@ -124,13 +144,13 @@ class OpenClipEncoder:
 
         with torch.inference_mode(), forward_precision(self._device):
             images = image_input(pixels, self._device, self._mean, self._std)
-            return unit_rows(self._model.encode_image(images))
+            return unit_rows(self._encode_image(images))
 
     def _forward_captions(self, tokens: Ints) -> Floats:
         import torch
 
         with torch.inference_mode(), forward_precision(self._device):
-            return unit_rows(self._model.encode_text(to_device(tokens, self._device)))
+            return unit_rows(self._encode_text(to_device(tokens, self._device)))
 
 
 def _load_model(checkpoint: Checkpoint) -> Any:

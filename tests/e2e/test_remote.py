@@ -5,8 +5,10 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
+from ncaudit import files
 from tests.support.audits import ncaudit, write_striped
 from tests.support.http_shards import served
 
@@ -89,3 +91,41 @@ def test_a_shard_that_is_not_there_is_named(on_disk: Path, tmp_path: Path) -> No
         done = score(f"{server.url}/7.tar", tmp_path / "audit")
     assert done.exit_code == 3
     assert "7.tar does not exist" in done.output
+
+
+def test_connections_that_break_off_are_taken_up_again(
+    on_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_RETRY_WAITS_S", (0.0, 0.0))
+    with served(on_disk / "shards") as server:
+        server.cut = 2
+        done = score(f"{server.url}/{{0..1}}.tar", tmp_path / "audit")
+        assert server.cut == 0
+    assert done.exit_code == 0, done.output
+    assert rows(tmp_path / "audit") == rows(on_disk / "audit")
+
+
+def test_a_shard_that_vanishes_in_the_middle_is_named_and_the_other_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_RETRY_WAITS_S", (0.0, 0.0))
+    write_striped(tmp_path, n_shards=2, n_pairs=220)
+    with served(tmp_path / "shards") as server:
+        server.cut, server.gone_after = 1, "1.tar"
+        done = score(f"{server.url}/{{0..1}}.tar", tmp_path / "audit")
+    assert done.exit_code == 4, done.output
+    assert "1.tar" in done.output
+    of = {"0": 0, "1": 0}
+    for row in rows(tmp_path / "audit"):
+        of[row["shard"]] += row["status"] == "scored"
+    assert of["0"] == 220
+    assert of["1"] < 220
+
+
+def test_shards_in_a_file_system_of_fsspec(on_disk: Path, tmp_path: Path) -> None:
+    for number in range(2):
+        with fsspec.open(f"memory://e2e/{number}.tar", "wb") as file:
+            file.write((on_disk / f"shards/{number}.tar").read_bytes())
+    done = score("memory://e2e/*.tar", tmp_path / "audit")
+    assert done.exit_code == 0, done.output
+    assert rows(tmp_path / "audit") == rows(on_disk / "audit")

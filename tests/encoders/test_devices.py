@@ -1,13 +1,20 @@
 """Devices by name, and what a run records of them."""
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 import torch
 
-from ncaudit.devices import describe_device, one_thread, resolve_device, usable_cores
+from ncaudit.devices import (
+    describe_device,
+    one_thread,
+    resolve_device,
+    usable_cores,
+    wait_quietly,
+)
 from ncaudit.errors import ConfigError
 
 
@@ -68,3 +75,17 @@ def test_one_thread_is_given_back() -> None:
     with one_thread():
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
+
+
+def test_idle_threads_sleep_soon_unless_somebody_said_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OPENBLAS_THREAD_TIMEOUT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    wait_quietly()
+    assert (os.environ["GOMP_SPINCOUNT"], os.environ["OPENBLAS_THREAD_TIMEOUT"]) == ("7", "16")
+    monkeypatch.delenv("OPENBLAS_THREAD_TIMEOUT")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    wait_quietly()
+    assert "OPENBLAS_THREAD_TIMEOUT" not in os.environ

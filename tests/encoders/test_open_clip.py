@@ -1,9 +1,11 @@
 """Names, tags and checkpoints of open_clip."""
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ncaudit.encoders import encoder_card_digest, load_encoder
@@ -93,3 +95,29 @@ def test_unknown_encoder_suggests_a_near_one() -> None:
     with pytest.raises(ConfigError) as caught:
         load_encoder("bundeld", "cpu")
     assert caught.value.hint == "Did you mean 'bundled'?"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_towers_say_so_and_give_nearly_the_same(
+    save_tiny: Callable[[str, int], str],
+) -> None:
+    name = save_tiny("compiled.safetensors", 0)
+    plain, compiled = (load_encoder(name, "cpu", torch_compile=flag) for flag in (False, True))
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    pixels = np.resize(pixels, (3, *[plain.preprocess.size_px] * 2, 3))
+    captions = ["a dog in the snow", "two red cars"]
+    np.testing.assert_allclose(
+        compiled.encode_images(pixels), plain.encode_images(pixels), atol=1e-5
+    )
+    np.testing.assert_allclose(
+        compiled.encode_captions(captions), plain.encode_captions(captions), atol=1e-5
+    )
+    assert compiled.card.dtype == "float32, compiled"
+    assert encoder_card_digest(compiled.card) != encoder_card_digest(plain.card)
+
+
+def test_only_models_of_open_clip_are_compiled() -> None:
+    with pytest.raises(ConfigError, match="cannot be compiled") as error:
+        load_encoder("bundled", "cpu", torch_compile=True)
+    assert "--torch-compile" in error.value.hint

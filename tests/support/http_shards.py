@@ -17,11 +17,15 @@ class FileServer:
         folder: Its files are served by name.
         url: Where.
         requests: Method, path and Range header of every request.
+        cut: So many answers from now on break off in the middle.
+        gone_after: A file of this name is gone once its answer broke off.
     """
 
     folder: Path
     url: str = ""
     requests: list[tuple[str, str, str]] = field(default_factory=list)
+    cut: int = 0
+    gone_after: str = ""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -41,7 +45,7 @@ class _Handler(BaseHTTPRequestHandler):
         wanted = self.headers.get("Range", "")
         self.about.requests.append((self.command, self.path, wanted))
         file = self.about.folder / self.path.removeprefix("/")
-        if not file.is_file():
+        if not file.is_file() or (file.name == self.about.gone_after and not self.about.cut):
             self.send_error(404)
             return
         content = file.read_bytes()
@@ -56,8 +60,14 @@ class _Handler(BaseHTTPRequestHandler):
         if wanted:
             self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
         self.end_headers()
-        if with_body:
-            self.wfile.write(content[first : last + 1])
+        if not with_body:
+            return
+        body = content[first : last + 1]
+        if self.about.cut and self.about.gone_after in ("", file.name):
+            self.about.cut -= 1
+            body = body[: len(body) // 2]
+            self.close_connection = True
+        self.wfile.write(body)
 
 
 @contextmanager
