@@ -16,7 +16,7 @@ TOY = ToyEncoder(aligned=True)
 
 
 def maker(key: str = "") -> MakeEmbed:
-    return MakeEmbed("toy", "cpu", key or embedding_key(TOY.card, "auto"), "auto", 64, TOY)
+    return MakeEmbed("toy", "cpu", key or embedding_key(TOY.card, "auto"), "auto", 64, encoder=TOY)
 
 
 def task(folder: Path) -> EmbedTask:

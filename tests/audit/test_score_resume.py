@@ -162,7 +162,7 @@ def test_a_device_out_of_memory_stops_the_run_and_it_goes_on_later(
 def test_an_encoder_that_does_not_fit_on_the_device_is_no_bug(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(embed, "load_encoder", fail)
