@@ -288,6 +288,8 @@ def _judged(suspects: Suspects, plays: list[_Play]) -> Proposals:
     n = suspects.n_flagged
     found = plays[0].found
     flagged, has = found.evidence[:n], found.caption[:n] >= 0
+    if not has.any():
+        return nothing(n, "no flagged pair has another's caption to choose from")
     hidden = _joined([_hidden(suspects, play) for play in plays])
     p = suspects.p_mismatch
     mismatched = float(p[:n].mean())

@@ -136,3 +136,18 @@ def test_an_image_with_two_flagged_captions_gets_two() -> None:
     assert len(claims) > 100
     assert len(set(claims)) == len(claims)
     assert isinstance(given.pairs, Pairs)
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize("n_flagged", [1, 2, 3, 5])
+def test_hardly_any_flagged_pairs_are_no_error(n_flagged: int, aligned: bool) -> None:
+    """As in clean data: the only flagged pair has nobody to get a caption from."""
+    pairs, _ = latent_pairs(600, noise=0.0, aligned=aligned)
+    p = np.where(np.arange(600) < n_flagged, 0.9, 0.02)
+    given = Suspects(pairs, n_flagged, p, np.zeros(600, np.int64))
+    space = Space(aligned=aligned, dim=24, ridge=1.0)
+    proposals = propose(given, space, RematchConfig(), seed=0)
+    assert len(proposals.donor) == n_flagged
+    assert (proposals.donor[: (n_flagged == 1)] == -1).all()
+    confidence = proposals.confidence[proposals.donor >= 0]
+    assert ((confidence >= 0) & (confidence <= 1)).all()
