@@ -222,3 +222,11 @@ def test_trusted_pairs_teach_the_network_and_the_summary_says_so(case: Case) -> 
     assert model.summary["n_trusted"] == 300
     assert "mscn_similarity" in model.deciding
     assert "mscn_similarity" not in case.model.deciding
+
+
+def test_the_probability_alone_is_the_one_of_the_whole_score(noisy: Case) -> None:
+    fresh = latent_pairs(120, seed=5, aligned=noisy.model.encoder.aligned)[0]
+    both = concatenate([noisy.pairs.take(np.arange(50)), fresh])
+    whole = noisy.model.score(both)
+    assert whole.in_fit.sum() == 50
+    np.testing.assert_array_equal(noisy.model.p_mismatch(both), whole.p_mismatch)
