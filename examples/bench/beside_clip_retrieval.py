@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ncaudit.shards.samples import Sample
 
-SIDE, N_SHARDS = 640, 4
+SIDE, N_SHARDS = 640, 2
 FEED = "feed"
 
 

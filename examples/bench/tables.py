@@ -238,6 +238,47 @@ def million() -> str:
     return markdown(["pairs", "shards", *stages, "peak memory, GiB"], rows)
 
 
+def encoders() -> str:
+    rows = [
+        [
+            each["name"],
+            f"{each['images_per_s']:.0f}",
+            f"{each['images_per_cpu_s']:.0f}",
+            f"{each['cosine_mean']:.4f}",
+            f"{each['cosine_min']:.4f}",
+        ]
+        for each in read("encoders.json")["images"]
+    ]
+    head = ["way through the network", "images/s", "images per processor second"]
+    return markdown([*head, "mean cosine to float32", "least"], rows)
+
+
+def beside() -> str:
+    rows = [
+        [
+            f"`{name}`" if name != "feed" else "reading, decoding and resizing alone",
+            *(f"{each['images_per_s'][tool]:.1f}" for tool in ("ncaudit", "clip-retrieval")),
+            f"{each['times_as_fast']:.2f}",
+        ]
+        for name, each in read("beside-clip-retrieval.json")["results"].items()
+    ]
+    head = ["", "ncaudit, images/s", "clip-retrieval, images/s", "times as fast"]
+    return markdown(head, rows)
+
+
+def engines() -> str:
+    seconds = read("engines.json")["seconds"]
+    rows = [
+        [
+            {"local": "two local workers", "ray": "two Ray nodes"}[name],
+            *(f"{each['whole']:.1f}" for each in runs),
+        ]
+        for name, runs in seconds.items()
+    ]
+    times = range(1, 1 + len(seconds["local"]))
+    return markdown(["", *(f"time {number}, s" for number in times)], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "quality": quality,
     "calibration": calibration,
@@ -246,6 +287,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "rematch": rematch,
     "throughput": throughput,
     "million": million,
+    "encoders": encoders,
+    "beside": beside,
+    "engines": engines,
 }
 
 
