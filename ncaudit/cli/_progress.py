@@ -177,6 +177,8 @@ def _amount(n_done: float, total: float | None, unit: str) -> str:
 def _rate(n_done: float, seconds: float, unit: str) -> str:
     if seconds <= 0:
         return f"- {_counted(0, unit)[1]}/s"
+    if 0 < n_done < seconds and unit != "bytes":
+        return f"{seconds / n_done:.1f} s each"
     done, name = _counted(n_done / seconds, unit)
     return f"{done} {name}/s"
 

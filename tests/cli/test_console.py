@@ -186,8 +186,8 @@ def test_plain_lines_come_every_few_seconds_and_at_the_end(
     assert text.getvalue().splitlines() == [
         "embed: 500/1,000 pairs, 100 pairs/s, 0:00:05 left",
         "embed: 800/1,000 pairs, 100 pairs/s, done in 0:00:08",
-        "fit: 1 folds, 0 folds/s, 0:00:06 so far",
-        "fit: 1 folds, 0 folds/s, done in 0:00:06",
+        "fit: 1 folds, 6.0 s each, 0:00:06 so far",
+        "fit: 1 folds, 6.0 s each, done in 0:00:06",
     ]
 
 
