@@ -279,10 +279,28 @@ def engines() -> str:
     return markdown(["", *(f"time {number}, s" for number in times)], rows)
 
 
+def objectives() -> str:
+    names = ("fusion", "neg_clip_loss", "crcl_match_probability", "crcl_label", "mscn_similarity")
+    by_variant: dict[str, list[Record]] = defaultdict(list)
+    for each in read("objectives.json")["results"]:
+        by_variant[each["variant"]].append(each)
+    rows = [
+        [
+            variant,
+            str(len(found)),
+            *(mean([each[name] for each in found]) for name in names),
+            mean([each["ece"] for each in found]),
+        ]
+        for variant, found in by_variant.items()
+    ]
+    return markdown(["trained by", "seeds", *(f"`{name}`" for name in names), "ECE"], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "quality": quality,
     "calibration": calibration,
     "ablation": ablation,
+    "objectives": objectives,
     "downstream": downstream,
     "rematch": rematch,
     "throughput": throughput,
