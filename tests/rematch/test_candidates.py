@@ -99,6 +99,14 @@ def test_above_the_limit_an_inverted_file_finds_most() -> None:
     assert len(pairs_of(edges) & {(i, i) for i in range(2000)}) > 1900
 
 
+def test_the_index_of_either_direction_is_told() -> None:
+    pytest.importorskip("faiss")
+    edges = find_candidates(pool(500, 60), k=4, flat_limit=100)
+    kinds = edges.index.split(", faiss ")
+    assert len(kinds) == 2
+    assert edges.index.startswith("faiss flat, faiss inverted file")
+
+
 def test_an_empty_side_has_no_edges() -> None:
     assert len(find_candidates(pool(0, 5), k=4).rows) == 0
     assert len(find_candidates(pool(5, 0), k=4).rows) == 0
