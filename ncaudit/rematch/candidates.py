@@ -93,18 +93,6 @@ def find_candidates(
     return Edges(keys // n_columns, keys % n_columns, similarity, ", ".join(sorted(kinds)))
 
 
-def similarities(image: Floats, caption: Floats, rows: Ints, columns: Ints) -> Floats:
-    """Return the inner product of image `rows[e]` and caption `columns[e]`, shape (e,).
-
-    Every product is summed by itself, so it does not depend on the others.
-    """
-    out = np.empty(len(rows), np.float32)
-    for start in range(0, len(rows), _BLOCK_EDGES):
-        at = slice(start, start + _BLOCK_EDGES)
-        out[at] = np.einsum("ek,ek->e", image[rows[at]], caption[columns[at]])
-    return out
-
-
 def _groups(pool: Pool) -> Iterator[tuple[Ints, Ints]]:
     """Yield the images and the captions of every group that has both."""
     by_image = np.argsort(pool.image_group, kind="stable")
@@ -183,14 +171,18 @@ def _named(rows: Ints, near: Ints) -> Ints:
 
 
 def _keep_nearest(pool: Pool, image: Ints, caption: Ints, never: Ints, k: int) -> _Edges:
-    """Keep of the candidates of every query, a row each, the k nearest by exact similarity."""
+    """Keep of the candidates of every query, a row each, the k nearest by exact similarity.
+
+    Every product is summed by itself, so it does not depend on the others.
+    """
     found = [_Edges(np.zeros(0, np.int64), np.zeros(0, np.float32))]
     n, width = np.broadcast_shapes(image.shape, caption.shape)
-    for start in range(0, n, max(1, _BLOCK_EDGES // max(width, 1))):
-        at = slice(start, start + max(1, _BLOCK_EDGES // max(width, 1)))
+    n_rows = max(1, _BLOCK_EDGES // max(width, 1))
+    for start in range(0, n, n_rows):
+        at = slice(start, start + n_rows)
         rows, columns = np.broadcast_arrays(image[at], caption[at])
-        similarity = similarities(pool.image, pool.caption, rows.ravel(), columns.ravel())
-        similarity = similarity.reshape(rows.shape)
+        sides = pool.image[rows.ravel()], pool.caption[columns.ravel()]
+        similarity = np.einsum("ek,ek->e", *sides).reshape(rows.shape)
         keys = _keys(pool, rows, columns)
         similarity[(rows < 0) | (columns < 0) | _is_in(keys, never)] = -np.inf
         # Candidates are in the order of their numbers: among equals the lower one stays.
