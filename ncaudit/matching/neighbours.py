@@ -5,6 +5,7 @@ frozen spaces of images and of captions are evidence of their own.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -76,19 +77,17 @@ def discrepancy(
         or caption do not count; a seeded sample of the pairs stands for all; neighbours
         are found in the leading directions of a tower's space.
     """
-    images = image_features(reference.pairs.image, aligned=aligned)
-    captions = reference.pairs.caption.astype(np.float32)
-    of_images, of_captions = _Index(images), _Index(captions)
+    images, captions = _indexed(reference, aligned=aligned)
     out = np.empty(len(pairs), np.float32)
     for at, chunk in pairs.chunks(_CHUNK_ROWS):
         image = image_features(chunk.image, aligned=aligned)
         caption = chunk.caption.astype(np.float32)
-        near_image = _search(reference, of_images, image, chunk)
-        near_caption = _search(reference, of_captions, caption, chunk)
+        near_image = _search(reference, images, image, chunk)
+        near_caption = _search(reference, captions, caption, chunk)
         out[at] = neighbour_discrepancy(
             (1.0 - similarity[at]).astype(np.float64),
-            _neighbours(reference, near_image, caption, captions),
-            _neighbours(reference, near_caption, image, images),
+            _neighbours(reference, near_image, caption, captions.rows),
+            _neighbours(reference, near_caption, image, images.rows),
         )
     return out
 
@@ -102,16 +101,27 @@ class _Near:
     left_out: Bools
 
 
+@lru_cache(maxsize=1)
+def _indexed(reference: NeighbourReference, *, aligned: bool) -> tuple["_Index", "_Index"]:
+    """Index the images and the captions of a reference; a run asks the same one shard by shard."""
+    images = image_features(reference.pairs.image, aligned=aligned)
+    return _Index(images), _Index(reference.pairs.caption.astype(np.float32))
+
+
 class _Index:
     """Compares with all reference rows, in the directions in which they are longest.
 
     Where a space is wide, its leading directions find nearly the same neighbours at a
     quarter of the cost or less.
+
+    Attributes:
+        rows: All that it knows of, shape (r, d), float32.
     """
 
     def __init__(self, rows: Floats) -> None:
         import faiss
 
+        self.rows = rows
         self._directions = _leading(rows, _SEARCH_DIM) if rows.shape[1] > _SEARCH_DIM else None
         seen = self._seen(rows)
         self._index = faiss.IndexFlatIP(seen.shape[1])
