@@ -144,8 +144,7 @@ class AuditModel:
         rows = self.table.find(pairs)
         fresh, known = np.flatnonzero(rows < 0), np.flatnonzero(rows >= 0)
         p = np.full(len(pairs), np.nan)
-        if len(known):
-            p[known] = self.table.columns["p_mismatch"][rows[known]]
+        p[known] = self.table.columns["p_mismatch"][rows[known]]
         if len(fresh) and self.outside:
             found = self._signals(pairs.take(fresh), self.outside[0].names)
             p[fresh] = self._probabilities(found)["p_mismatch"]
@@ -179,20 +178,16 @@ class AuditModel:
     def _by_heads(self, pairs: Pairs, *, with_meta: bool) -> tuple[BankScores, Floats | None]:
         """Return the means of what each fold's heads say, and of what MSCN's networks say."""
         banks = [project_bank(heads, self.bank) for heads in self.heads]
-        means = BankScores(
-            *(np.zeros(len(pairs), np.float32) for _ in BankScores.__dataclass_fields__)
-        )
-        meta = np.zeros(len(pairs), np.float32) if with_meta else None
+        means, meta = BankScores.zeros(len(pairs)), np.zeros(len(pairs), np.float32)
+        matchers = self.matchers if with_meta else ()
         for at, chunk in pairs.chunks(CHUNK_ROWS):
             for fold, heads in enumerate(self.heads):
                 own = heads.project(chunk)
                 scores = score_projected(chunk, own, banks[fold], temperature=self.temperature)
-                for name in BankScores.__dataclass_fields__:
-                    getattr(means, name)[at] += getattr(scores, name) / len(self.heads)
-                for matcher in (one for one in self.matchers if one.fold == fold):
-                    if meta is not None:
-                        meta[at] += judge(matcher.network, own) / len(self.matchers)
-        return means, meta
+                means.add(at, scores, out_of=len(self.heads))
+                for matcher in (one for one in matchers if one.fold == fold):
+                    meta[at] += judge(matcher.network, own) / len(matchers)
+        return means, meta if matchers else None
 
     def _probabilities(self, found: dict[str, Floats]) -> dict[str, Floats]:
         signals = stack_signals(found, self.outside[0].names)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ncaudit.config import BankConfig
-from ncaudit.matching.energy import row_energy, score_rows
+from ncaudit.matching.energy import row_energy, score_rows, uncertainty
 from ncaudit.matching.heads import Heads
 from ncaudit.matching.pairs import Pairs
 from ncaudit.types import Bools, Floats, Ints
@@ -68,8 +68,15 @@ class BankScores:
         mean: Floats = (self.energy_i2t + self.energy_t2i) / 2
         return mean
 
+    @classmethod
+    def zeros(cls, n: int) -> "BankScores":
+        """Return room for the scores of n pairs."""
+        return cls(*(np.zeros(n, np.float32) for _ in cls.__dataclass_fields__))
 
-_NAMES = tuple(BankScores.__dataclass_fields__)
+    def add(self, at: slice | Ints, scores: "BankScores", *, out_of: int = 1) -> None:
+        """Add scores to the rows `at`, each as one of `out_of` that are averaged."""
+        for name in self.__dataclass_fields__:
+            getattr(self, name)[at] += getattr(scores, name) / out_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,11 +133,10 @@ def score_against_bank(
         temperature: tau.
     """
     projected = project_bank(heads, bank)
-    out = BankScores(*(np.empty(len(pairs), np.float32) for _ in _NAMES))
+    out = BankScores.zeros(len(pairs))
     for at, chunk in pairs.chunks(CHUNK_ROWS):
-        scores = score_projected(chunk, heads.project(chunk), projected, temperature=temperature)
-        for name in _NAMES:
-            getattr(out, name)[at] = getattr(scores, name)
+        own = heads.project(chunk)
+        out.add(at, score_projected(chunk, own, projected, temperature=temperature))
     return out
 
 
@@ -175,7 +181,7 @@ def score_projected(
     matches = [torch.exp((image[..., 0] + energy) / temperature) for energy in energies]
     return BankScores(
         similarity=similarity,
-        neg_clip_loss=similarity + _mean((energies[0] + energies[1]) / 2),
+        neg_clip_loss=similarity + _mean(uncertainty(*energies)),
         match_probability=_mean((matches[0] + matches[1]) / 2),
         energy_i2t=_mean(narrow.energy_i2t),
         energy_t2i=_mean(narrow.energy_t2i),
@@ -194,7 +200,7 @@ def loss_against_bank(
         similarity = np.einsum("nk,nk->n", *own)
         rows = _rows(chunk, own, similarity, projected)
         energies = [row_energy(side, temperature=temperature) for side in rows]
-        losses[at] = similarity + _mean((energies[0] + energies[1]) / 2)
+        losses[at] = similarity + _mean(uncertainty(*energies))
     return losses
 
 

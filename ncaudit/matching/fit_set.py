@@ -81,15 +81,12 @@ class FitSet:
             heads: One per fold; `heads[k]` never saw fold k.
             temperature: tau.
         """
-        names = list(BankScores.__dataclass_fields__)
-        out = {name: np.empty(len(self.everything), np.float32) for name in names}
+        out = BankScores.zeros(len(self.everything))
         for fold, rows, bank in self._blocks():
-            scores = score_against_bank(
-                heads[fold], self.everything.take(rows), bank, temperature=temperature
-            )
-            for name in names:
-                out[name][rows] = getattr(scores, name)
-        return BankScores(**out)
+            pairs = self.everything.take(rows)
+            scores = score_against_bank(heads[fold], pairs, bank, temperature=temperature)
+            out.add(rows, scores)
+        return out
 
     def held_out_loss(self, heads: tuple[Heads, ...], *, temperature: float) -> Floats:
         """Return the negCLIPLoss of `held_out` against the first bank alone, shape (n + m,)."""
