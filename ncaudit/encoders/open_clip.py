@@ -14,7 +14,7 @@ from ncaudit.encoders.batches import FixedBatches
 from ncaudit.encoders.checkpoint import Checkpoint, hub_file, resolve_checkpoint
 from ncaudit.encoders.distinct import encode_distinct
 from ncaudit.encoders.tensors import forward_precision, image_input, to_device, unit_rows
-from ncaudit.errors import ConfigError, WeightsError
+from ncaudit.errors import ConfigError, WeightsError, first_line
 from ncaudit.files import digest_file
 from ncaudit.types import EncoderCard, Fit, Floats, Ints, Pixels, Preprocess
 
@@ -175,16 +175,12 @@ def _load_model(checkpoint: Checkpoint) -> Any:
             weights_only=True,
         )
     except (*_LOAD_ERRORS, SafetensorError) as error:
+        # torch goes on with advice to load the file unsafely.
         raise WeightsError(
-            f"cannot load {checkpoint.path} as {checkpoint.model}: {_first_line(error)}",
+            f"cannot load {checkpoint.path} as {checkpoint.model}: {first_line(error)}",
             hint="Check that the file holds plain tensors and belongs to this model.",
         ) from error
     return model.eval().requires_grad_(requires_grad=False)
-
-
-def _first_line(error: Exception) -> str:
-    # torch goes on with advice to load the file unsafely.
-    return str(error).partition("\n")[0]
 
 
 def _load_tokenizer(model: str) -> Any:
