@@ -7,10 +7,8 @@ import argparse
 import json
 from pathlib import Path
 
-import matplotlib as mpl
-
-mpl.use("Agg")
 from matplotlib import pyplot as plt
+from rematch_plot import save
 
 STAGES = ("fit", "score", "rematch", "merge")
 
@@ -33,9 +31,7 @@ def main() -> None:
     axis.plot(sizes, linear, ":", color="grey", label="in proportion to the pairs")
     axis.set(xscale="log", yscale="log", xlabel="cached pairs", ylabel="seconds")
     axis.legend(fontsize=8)
-    figure.tight_layout()
-    given.png.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(given.png, dpi=110, metadata={"Software": None})
+    save(figure, given.png)
 
 
 if __name__ == "__main__":

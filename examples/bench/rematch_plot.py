@@ -11,6 +11,7 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from tables import REMATCH_SETS
 
 
@@ -39,9 +40,14 @@ def main() -> None:
             title=REMATCH_SETS[result["case"]], xlabel="recall", ylabel="precision", ylim=(0, 1.02)
         )
         axis.legend(fontsize=8)
+    save(figure, given.png)
+
+
+def save(figure: Figure, png: Path) -> None:
     figure.tight_layout()
-    given.png.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(given.png, dpi=110, metadata={"Software": None})
+    png.parent.mkdir(parents=True, exist_ok=True)
+    # Without the version of matplotlib in it, the same figure is the same file.
+    figure.savefig(png, dpi=110, metadata={"Software": None})
 
 
 if __name__ == "__main__":
